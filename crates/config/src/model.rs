@@ -1,0 +1,195 @@
+//! What the configuration means, checked and compiled: everything after this file can trust it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::routes::Routes;
+
+/// A whole configuration. An empty file gives [`Config::default`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Worker threads; default one per core.
+    pub workers: NonZeroUsize,
+    /// Addresses accepted on; never empty. Default: one, `127.0.0.1:8080`.
+    pub listeners: Vec<Listener>,
+    /// The named applications; an [`UpstreamId`] indexes this list. Never empty.
+    pub upstreams: Vec<Upstream>,
+    /// What picks the upstream of a request.
+    pub routes: Routes,
+    /// Peers whose `X-Forwarded-*` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bounds on what one client may use.
+    pub limits: Limits,
+    /// What is logged, and where.
+    pub log: Log,
+}
+
+/// Index of an upstream in [`Config::upstreams`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(pub usize);
+
+/// One `[[listen]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub address: ListenAddress,
+    /// `SO_REUSEPORT`, one accept queue per worker, instead of one shared by all. TCP only.
+    pub reuse_port: bool,
+    /// Length of the accept queue asked of the kernel. Default 4096.
+    pub backlog: u32,
+}
+
+/// An address to accept on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// `host:port`
+    Tcp(SocketAddr),
+    /// `unix:/path`
+    Unix(PathBuf),
+}
+
+/// One `[upstream.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// The NAME.
+    pub name: String,
+    /// Where the application listens.
+    pub address: UpstreamAddress,
+    /// Where the application writes its PID. Default `/tmp/web_server.pid` for the default address.
+    pub pid_file: Option<PathBuf>,
+    /// Which Rack server it is.
+    pub server: Server,
+    /// Most requests in flight at once; `None` finds it (`in_flight = "auto"`, the default).
+    pub in_flight: Option<u32>,
+    /// Bounds of the hold.
+    pub hold: Hold,
+    /// The probe; `None` when no `health.path` is given.
+    pub health: Option<Health>,
+    /// How long requests in flight may take to finish when we stop. `drain.timeout`, default 30 s.
+    pub drain_timeout: Duration,
+    /// Time limits of one attempt.
+    pub timeout: Timeouts,
+}
+
+/// An address to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamAddress {
+    /// `unix:/path`
+    Unix(PathBuf),
+    /// `host:port`
+    Tcp(SocketAddr),
+}
+
+/// A Rack server that we know how to treat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// Recognise it by the process behind the socket.
+    Auto,
+    /// Puma, single or cluster.
+    Puma,
+    /// Unicorn.
+    Unicorn,
+    /// Thin.
+    Thin,
+    /// Passenger.
+    Passenger,
+}
+
+/// `hold = { timeout = "30s", requests = 1024, memory = "64 MiB" }`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Longest a request waits for its upstream. Default 30 s.
+    pub timeout: Duration,
+    /// Most requests waiting at once. Default 1024. 0 holds nothing.
+    pub requests: u32,
+    /// Most bytes that the waiting requests keep in memory. Default 64 MiB.
+    pub memory: u64,
+}
+
+/// `health = { path = "/up", interval = "1s", timeout = "5s", rise = 1, fall = 3, host = "…", proto = "https" }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Path of the probe; `path` is required in `health`.
+    pub path: String,
+    /// Time between two probes. Default 1 s.
+    pub interval: Duration,
+    /// Longest a probe may take. Default 5 s.
+    pub timeout: Duration,
+    /// Good probes in a row that make it healthy. Default 1.
+    pub rise: u32,
+    /// Bad probes in a row that make it unhealthy. Default 3.
+    pub fall: u32,
+    /// `Host` of the probe. Default `localhost`.
+    pub host: String,
+    /// `X-Forwarded-Proto` of the probe: `http` or `https`. Default `https`, so that Rails' force_ssl does not redirect it.
+    pub proto: String,
+}
+
+/// `timeout = { connect = "5s", response = "60s", idle = "60s" }`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Longest a TCP connect may take. Default 5 s.
+    pub connect: Duration,
+    /// Longest from the request sent to the first byte of the answer. Default 60 s.
+    pub response: Duration,
+    /// Longest silence inside an answer. Default 300 s.
+    pub idle: Duration,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a request's head. Default 64 KiB.
+    pub head: u32,
+    /// Most fields of a request's head. Default 100.
+    pub fields: u32,
+    /// Request bodies up to this are read whole before the application is asked, and can be sent again. Default 64 KiB.
+    pub body_memory: u64,
+    /// Most bytes of a request's body. Default 1 GiB.
+    pub body: u64,
+    /// Longest a client may take to send a head, or be silent inside a body. Default 30 s.
+    pub request_timeout: Duration,
+    /// Longest that a client may be idle between two requests. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Longest that a client may take nothing of its answer. Default 60 s.
+    pub send_timeout: Duration,
+    /// Most client connections in all. Default 16384; above it, the oldest waits in the kernel's queue.
+    pub connections: u32,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Access log lines: `access = "auto" | "json" | "line" | "combined" | "off"`. Default auto: `line` on a terminal, else `json`.
+    pub access: AccessFormat,
+    /// `output = "stdout"` (default) or a file's path.
+    pub output: LogOutput,
+}
+
+/// The form of an access log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// `Line` when the output is a terminal, `Json` otherwise.
+    Auto,
+    /// One JSON object per request.
+    Json,
+    /// One line for a person.
+    Line,
+    /// Apache's combined format.
+    Combined,
+    /// Nothing.
+    Off,
+}
+
+/// Where access log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to, opened anew on SIGUSR1.
+    File(PathBuf),
+}

@@ -1,0 +1,1 @@
+//! One application as the operating system sees it.

@@ -1,0 +1,1 @@
+//! One request: route, buffer, forward, respond.

@@ -1,0 +1,1 @@
+//! One application as traffic sees it: connect, pool, state, hold, probe.

@@ -1,0 +1,1 @@
+//! Behaviour of the real binary, one module per behaviour.
