@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::places::Places;
 use crate::routes::Routes;
 
 /// A whole configuration. An empty file gives [`Config::default`].
@@ -26,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged, and where.
     pub log: Log,
+    /// Where the addresses are written, so that what goes wrong with them later names its line too.
+    pub places: Places,
 }
 
 /// Index of an upstream in [`Config::upstreams`].
@@ -129,7 +132,7 @@ pub struct Health {
     pub proto: String,
 }
 
-/// `timeout = { connect = "5s", response = "60s", idle = "60s" }`
+/// `timeout = { connect = "5s", response = "60s", idle = "300s" }`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// Longest a TCP connect may take. Default 5 s.

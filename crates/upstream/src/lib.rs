@@ -1,1 +1,41 @@
 //! One application as traffic sees it: connect, pool, state, hold, probe.
+//!
+//! [`Upstream::send`] takes one request to the application and brings its [`Answer`]; whatever that needs (a permit,
+//! a wait in the line, a connection, a second attempt) happens behind it. [`Monitor`] runs beside it on the control
+//! thread and alone decides what [`State`] the upstream is in.
+
+mod answer;
+mod buffer;
+mod capacity;
+mod client;
+mod connect;
+mod connection;
+pub mod deadline;
+mod episode;
+mod error;
+mod gate;
+mod interim;
+mod ledger;
+mod monitor;
+mod peer;
+mod pool;
+mod probe;
+mod send;
+mod signals;
+mod state;
+mod stream;
+mod upstream;
+mod watch;
+
+pub use answer::Answer;
+pub use buffer::Buffer;
+pub use capacity::Capacity;
+pub use client::{Client, ClientError};
+pub use deadline::Deadline;
+pub use error::{BodyError, Error};
+pub use gate::{Refused, Ticket};
+pub use monitor::Monitor;
+pub use send::{Outgoing, Rest, Trace};
+pub use state::{State, Why};
+pub use stream::{DetachedStream, Stream};
+pub use upstream::{Counts, Order, Status, Upstream};

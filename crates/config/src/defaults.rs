@@ -1,0 +1,131 @@
+//! What holds where nothing is written.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::{
+    AccessFormat, Config, Health, Hold, Limits, ListenAddress, Listener, Log, LogOutput, Server, Timeouts,
+    Upstream, UpstreamAddress, UpstreamId,
+};
+use crate::places::Places;
+use crate::routes::Routes;
+
+/// Where Rack servers are deployed to listen.
+const SOCKET: &str = "/tmp/web_server.sock";
+/// Where they write their PID.
+const PID_FILE: &str = "/tmp/web_server.pid";
+
+impl Default for Config {
+    /// What an empty file means: `127.0.0.1:8080` forwards to `unix:/tmp/web_server.sock`.
+    fn default() -> Self {
+        Self {
+            workers: workers(),
+            listeners: vec![Listener::default()],
+            upstreams: vec![Upstream::default()],
+            routes: Routes::all_to(UpstreamId(0)),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            log: Log::default(),
+            places: Places::default(),
+        }
+    }
+}
+
+/// One worker per core that this process may use.
+fn workers() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        Self { address: ListenAddress::Tcp(address), reuse_port: false, backlog: 4096 }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            name: "app".to_owned(),
+            address: UpstreamAddress::default(),
+            pid_file: UpstreamAddress::default().pid_file(),
+            server: Server::Auto,
+            in_flight: None,
+            hold: Hold::default(),
+            health: None,
+            drain_timeout: Duration::from_secs(30),
+            timeout: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for UpstreamAddress {
+    fn default() -> Self {
+        Self::Unix(PathBuf::from(SOCKET))
+    }
+}
+
+impl UpstreamAddress {
+    /// The PID file that goes with this address when none is written: known for the default address only.
+    pub(crate) fn pid_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Unix(path) if path == Path::new(SOCKET) => Some(PathBuf::from(PID_FILE)),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30), requests: 1024, memory: 64 << 20 }
+    }
+}
+
+impl Health {
+    /// A probe of `path` with everything else as by default.
+    #[must_use]
+    pub fn of(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(5),
+            rise: 1,
+            fall: 3,
+            host: "localhost".to_owned(),
+            proto: "https".to_owned(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 64 << 10,
+            fields: 100,
+            body_memory: 64 << 10,
+            body: 1 << 30,
+            request_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            send_timeout: Duration::from_secs(60),
+            connections: 16384,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { access: AccessFormat::Auto, output: LogOutput::Stdout }
+    }
+}

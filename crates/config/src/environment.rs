@@ -1,0 +1,77 @@
+//! What only this machine can tell: whether the paths in a configuration can be what they are to be.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use crate::model::{Config, ListenAddress, LogOutput, UpstreamAddress, UpstreamId};
+use crate::problem::Problem;
+
+/// Finds paths that cannot work: a socket's path that is a directory or whose directory does not exist, a listener's
+/// path that is a file other than a socket, a log file that is a directory or has none to be in.
+///
+/// An upstream's socket that does not exist yet is no problem: its requests wait for it.
+#[must_use]
+pub fn check_environment(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        if let ListenAddress::Unix(path) = &listener.address {
+            let found = directory_of(path).or_else(|| listener_socket(path));
+            problems.extend(found.map(|problem| problem.at(config.places.listener(index))));
+        }
+    }
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        if let UpstreamAddress::Unix(path) = &upstream.address {
+            let found = directory_of(path).or_else(|| not_directory(path, "a socket's path"));
+            problems.extend(found.map(|problem| problem.at(config.places.upstream(UpstreamId(index)))));
+        }
+    }
+    if let LogOutput::File(path) = &config.log.output {
+        let found = directory_of(path).or_else(|| not_directory(path, "a file's path"));
+        problems.extend(found.map(|problem| problem.at(config.places.log_output())));
+    }
+    problems
+}
+
+/// A path that is a directory, where `instead` is needed.
+fn not_directory(path: &Path, instead: &str) -> Option<Problem> {
+    let is_directory = fs::metadata(path).is_ok_and(|found| found.is_dir());
+    is_directory.then(|| {
+        Problem::new(format!("{} is a directory", path.display()))
+            .instead(format!("write {instead}, in it or elsewhere"))
+    })
+}
+
+/// A file that is in the way of a listener. An old socket is not: it is replaced.
+fn listener_socket(path: &Path) -> Option<Problem> {
+    if let Some(problem) = not_directory(path, "a socket's path") {
+        return Some(problem);
+    }
+    // The link itself, not what it leads to: bind() does not follow it.
+    let found = fs::symlink_metadata(path).ok()?;
+    (!found.file_type().is_socket()).then(|| {
+        Problem::new(format!("{} exists and is not a socket", path.display()))
+            .instead("remove that file, or choose another path")
+    })
+}
+
+/// A path whose directory does not exist, or is none.
+fn directory_of(path: &Path) -> Option<Problem> {
+    let parent = path.parent()?;
+    match fs::metadata(parent) {
+        Ok(found) if found.is_dir() => None,
+        Ok(_) => Some(
+            Problem::new(format!("{} is not a directory", parent.display()))
+                .instead("choose a path in a directory"),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(
+            Problem::new(format!("the directory {} does not exist", parent.display()))
+                .instead("create it, or choose another path"),
+        ),
+        Err(error) => Some(
+            Problem::new(format!("the directory {} cannot be looked into: {error}", parent.display()))
+                .instead("let the user that Vestibule runs as enter it, or choose another path"),
+        ),
+    }
+}

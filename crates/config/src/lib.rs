@@ -1,0 +1,88 @@
+//! What the operator wrote, checked once.
+//!
+//! [`load`] reads a file in two steps: what was written (a TOML document in which every value keeps its place) and what
+//! it means (a [`Config`] in which everything is checked and the routes are compiled). All errors come at once, each with
+//! its place and with what to write instead.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+mod address;
+mod defaults;
+mod document;
+mod environment;
+mod error;
+mod host;
+mod listener;
+mod meaning;
+mod model;
+mod path_tree;
+mod places;
+mod problem;
+mod route;
+pub mod routes;
+mod suggestion;
+mod syntax;
+mod upstream;
+mod value;
+
+pub use environment::check_environment;
+pub use error::Error;
+pub use model::*;
+pub use places::Places;
+pub use problem::{Place, Problem, Problems};
+
+use document::Reader;
+use problem::Source;
+
+/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text.
+///
+/// # Errors
+/// [`Error::Invalid`] with every problem found, in order of position.
+pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
+    let (config, problems) = read(text, file)?;
+    checked(config, problems)
+}
+
+/// Reads a configuration file, and checks it against this machine too (see [`check_environment`]).
+///
+/// # Errors
+/// [`Error::Read`] when the file cannot be read, else [`Error::Invalid`] with every problem found.
+pub fn load(path: &Path) -> Result<Config, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Read { file: path.to_owned(), source })?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
+            let problem = Problem::new("this is not UTF-8 text").instead("save the file as UTF-8");
+            return Err(problem.at(Some(source.place(valid..valid))).into());
+        }
+    };
+    let (config, mut problems) = read(&text, path)?;
+    // A default that stands in for something wrong was never asked for: what it meets on this machine is no news.
+    let fine = problems.is_empty();
+    problems.extend(check_environment(&config).into_iter().filter(|problem| fine || problem.place.is_some()));
+    checked(config, problems)
+}
+
+/// The configuration that the text means, with defaults for what is wrong, and everything that is wrong. Text that is
+/// not TOML means nothing: its errors are all that can be said.
+fn read(text: &str, file: &Path) -> Result<(Config, Vec<Problem>), Error> {
+    let source = Source::new(file, text);
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    if let Some(problems) = syntax::problems(&source, &errors) {
+        return Err(Error::Invalid(problems));
+    }
+    let reader = Reader::new(source.clone());
+    let config = meaning::config(&reader, document.get_ref());
+    Ok((config, reader.finish()))
+}
+
+fn checked(config: Config, problems: Vec<Problem>) -> Result<Config, Error> {
+    Problems::from_found(problems).map_or(Ok(config), |problems| Err(Error::Invalid(problems)))
+}
+
+#[cfg(test)]
+mod tests;

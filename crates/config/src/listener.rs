@@ -1,0 +1,120 @@
+//! `[[listen]]`
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use crate::address;
+use crate::document::{Reader, Section, Written};
+use crate::model::{ListenAddress, Listener, UpstreamAddress};
+use crate::problem::Problem;
+use crate::upstream::ReadUpstream;
+use crate::value;
+
+const KIND: &str = "in [[listen]]";
+
+/// A listener, and where its address is written; `None` when it is not, or is wrong.
+pub(crate) struct ReadListener {
+    pub(crate) meaning: Listener,
+    pub(crate) address: Option<Range<usize>>,
+    /// Where the listener itself is written, for those that have no address.
+    table: Range<usize>,
+}
+
+impl ReadListener {
+    fn place(&self) -> Range<usize> {
+        self.address.clone().unwrap_or_else(|| self.table.clone())
+    }
+}
+
+/// All listeners; without any written, the default one.
+pub(crate) fn read_all(reader: &Reader, top: &Section<'_>) -> Vec<ReadListener> {
+    let sections = top.sections("listen", KIND);
+    if sections.is_empty() {
+        // An empty list asks for no listener; what is no list of tables has been reported.
+        let empty =
+            |written: &Written<'_>| written.get_ref().as_array().is_some_and(|array| array.is_empty());
+        if let Some(written) = top.value("listen").filter(empty) {
+            let problem = Problem::new("there must be a listener");
+            let instead = "leave `listen` out for the default, or write [[listen]] and its `address`";
+            reader.report(written.span(), problem.instead(instead));
+        }
+        return vec![read(Section::absent(reader, KIND))];
+    }
+    let mut listeners: Vec<ReadListener> = Vec::new();
+    for section in sections {
+        // An address that is wrong has been reported; the default in its place clashes with nothing.
+        let wrong = section.has("address");
+        let listener = read(section);
+        let clash = listeners.iter().find(|earlier| clash(earlier, &listener));
+        if let Some(earlier) = clash.filter(|_| !wrong || listener.address.is_some()) {
+            let line = reader.source().line(earlier.place().start);
+            let problem = Problem::new(format!("this address is taken by the listener on line {line}"));
+            reader.report(listener.place(), problem.instead("leave one of them out, or choose another port"));
+        }
+        listeners.push(listener);
+    }
+    listeners
+}
+
+fn read(section: Section<'_>) -> ReadListener {
+    let default = Listener::default();
+    let address = section.read("address", address::listen);
+    let reuse_port = section.read("reuse_port", value::boolean);
+    let backlog = section.or("backlog", default.backlog, value::integer(1..=65535));
+    section.later("tls", "leave it out, and end TLS in front of Vestibule");
+    section.later("proxy_protocol", "leave it out, and let the proxy in front send X-Forwarded-For");
+    section.later("http2", "leave it out");
+    section.later("http3", "leave it out");
+    section.later("addresses", "write a [[listen]] for each address");
+
+    let table = section.span.clone();
+    let is_unix = matches!(&address, Some(found) if matches!(found.value, ListenAddress::Unix(_)));
+    if let Some(found) = reuse_port.as_ref().filter(|found| found.value && is_unix) {
+        let problem = Problem::new("`reuse_port` is for TCP only: a Unix socket has one accept queue");
+        section.report(found.span.clone(), problem.instead("leave it out here"));
+    }
+    section.finish();
+    let (address, span) = address.map_or((default.address, None), |found| (found.value, Some(found.span)));
+    let reuse_port = reuse_port.map_or(default.reuse_port, |found| found.value);
+    ReadListener { meaning: Listener { address, reuse_port, backlog }, address: span, table }
+}
+
+/// Whether the kernel would refuse the second of two listeners.
+fn clash(one: &ReadListener, other: &ReadListener) -> bool {
+    match (&one.meaning.address, &other.meaning.address) {
+        (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => overlap(one, other),
+        (one, other) => one == other,
+    }
+}
+
+/// Whether two TCP addresses share a port on an address. Port 0 is another port each time.
+fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same_family && same_ip
+}
+
+/// A listener at an upstream's address would take the application's place, and forward to itself.
+pub(crate) fn refuse_forwarding_to_ourselves(
+    reader: &Reader,
+    listeners: &[ReadListener],
+    upstreams: &[ReadUpstream],
+) {
+    for listener in listeners {
+        let Some(place) = &listener.address else { continue };
+        let ours = |upstream: &&ReadUpstream| match (&listener.meaning.address, &upstream.meaning.address) {
+            (ListenAddress::Unix(ours), UpstreamAddress::Unix(theirs)) => ours == theirs,
+            (ListenAddress::Tcp(ours), UpstreamAddress::Tcp(theirs)) => {
+                let everywhere = ours.ip().is_unspecified() && theirs.ip().is_loopback();
+                ours.port() == theirs.port()
+                    && (ours.ip() == theirs.ip() || everywhere && overlap(ours, theirs))
+            }
+            _ => false,
+        };
+        if let Some(upstream) = upstreams.iter().find(ours) {
+            let name = &upstream.meaning.name;
+            let problem = Problem::new(format!("this is where the upstream `{name}` listens"));
+            reader.report(place.clone(), problem.instead("choose another address for the public side"));
+        }
+    }
+}

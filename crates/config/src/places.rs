@@ -1,0 +1,57 @@
+//! Where the parts of a configuration are written: for what goes wrong after it was checked.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::model::{Config, UpstreamId};
+use crate::problem::{Place, Problem, Source};
+
+/// The places of the addresses in their file. Empty for a configuration that no file gave.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    pub(crate) source: Option<Arc<Source>>,
+    /// As [`Config::listeners`]; `None` for one that is there by default.
+    pub(crate) listeners: Vec<Option<Range<usize>>>,
+    /// As [`Config::upstreams`].
+    pub(crate) upstreams: Vec<Option<Range<usize>>>,
+    pub(crate) log_output: Option<Range<usize>>,
+}
+
+impl Places {
+    /// Where the address of the listener at this index is written.
+    #[must_use]
+    pub fn listener(&self, index: usize) -> Option<Place> {
+        self.place(self.listeners.get(index)?.clone()?)
+    }
+
+    /// Where the address of this upstream is written.
+    #[must_use]
+    pub fn upstream(&self, id: UpstreamId) -> Option<Place> {
+        self.place(self.upstreams.get(id.0)?.clone()?)
+    }
+
+    /// Where the file of the access log is written.
+    #[must_use]
+    pub fn log_output(&self) -> Option<Place> {
+        self.place(self.log_output.clone()?)
+    }
+
+    fn place(&self, span: Range<usize>) -> Option<Place> {
+        Some(self.source.as_ref()?.place(span))
+    }
+}
+
+impl Config {
+    /// Something that turned out to be wrong with a listener's address after the configuration was read, such as a port
+    /// in use: `message` says what, `instead` what to do about it.
+    #[must_use]
+    pub fn listener_error(
+        &self,
+        index: usize,
+        message: impl Into<String>,
+        instead: impl Into<String>,
+    ) -> Error {
+        Problem::new(message).instead(instead).at(self.places.listener(index)).into()
+    }
+}

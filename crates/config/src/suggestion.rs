@@ -1,0 +1,62 @@
+//! What was probably meant.
+
+use std::collections::BTreeMap;
+
+/// Names that people bring from nginx, Puma and HAProxy, and what says the same here.
+pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
+    ("access_log", "write `output` in [log]"),
+    ("bind", "write `address` in [[listen]]"),
+    ("client_body_buffer_size", "write `body_memory` in [limits]"),
+    ("client_header_timeout", "write `request_timeout` in [limits]"),
+    ("client_max_body_size", "write `body` in [limits]"),
+    ("keepalive_timeout", "write `idle_timeout` in [limits]"),
+    ("listener", "write [[listen]]"),
+    ("location", "write `path` in [[route]]"),
+    ("max_connections", "write `connections` in [limits]"),
+    ("port", "write it after the host in `address`, such as \"0.0.0.0:80\""),
+    ("proxy_connect_timeout", "write `timeout = { connect = … }` in [upstream.NAME]"),
+    ("proxy_pass", "write `upstream` in [[route]], and its `address` in [upstream.NAME]"),
+    ("proxy_read_timeout", "write `timeout = { response = … }` in [upstream.NAME]"),
+    ("proxy_send_timeout", "write `timeout = { idle = … }` in [upstream.NAME]"),
+    ("queue", "write `hold` in [upstream.NAME]"),
+    ("send_timeout", "write `send_timeout` in [limits]"),
+    ("server_name", "write `host` in [[route]]"),
+    ("set_real_ip_from", "write `trusted_proxies` at the top level"),
+    ("socket", "write `address`, such as \"unix:/tmp/web_server.sock\""),
+    ("threads", "write `workers`, or `in_flight` in [upstream.NAME] for those of the application"),
+    ("worker_connections", "write `connections` in [limits]"),
+    ("worker_processes", "write `workers`"),
+];
+
+/// What to write instead of an unknown key of a table of this kind, given the keys of all kinds.
+pub(crate) fn for_key(key: &str, kind: &str, known: &BTreeMap<&'static str, Vec<&'static str>>) -> String {
+    let here = known.get(kind).map_or(&[][..], Vec::as_slice);
+    if let Some(near) = nearest(key, here.iter().copied()) {
+        return format!("write `{near}`");
+    }
+    if let Some((other, _)) = known.iter().find(|(_, keys)| keys.contains(&key)) {
+        return format!("`{key}` belongs {other}");
+    }
+    if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {
+        return (*instead).to_owned();
+    }
+    let mut names = here.to_vec();
+    names.sort_unstable();
+    format!("known here: {}", names.join(", "))
+}
+
+/// The candidate that `written` is most likely a misspelling of, if any is near enough.
+pub(crate) fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // The distance takes time with the product of the lengths, and nobody misspells a name into a page.
+    if written.len() > 64 {
+        return None;
+    }
+    let folded = written.to_ascii_lowercase().replace('-', "_");
+    let allowed = (folded.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, candidate), candidate))
+        .filter(|&(distance, candidate)| distance <= allowed && distance < candidate.len())
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}

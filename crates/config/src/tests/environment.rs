@@ -1,0 +1,116 @@
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use crate::{Config, Error, Problem, check_environment, load};
+
+/// A directory with a configuration in it; `DIR` in the text stands for it.
+struct Case {
+    directory: tempfile::TempDir,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn load(&self, text: &str) -> Result<Config, Error> {
+        let file = self.path("vestibule.toml");
+        fs::write(&file, text.replace("DIR", &self.directory.path().display().to_string())).expect("written");
+        load(&file)
+    }
+
+    fn problems(&self, text: &str) -> Vec<Problem> {
+        self.load(text).err().map_or_else(Vec::new, |error| error.problems().to_vec())
+    }
+
+    fn assert_wrong(&self, text: &str, line: usize, message: &str) {
+        let problems = self.problems(text);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        let place = problems[0].place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column), (line, 11), "{}", problems[0]);
+        assert!(problems[0].message.contains(message), "no {message:?} in {}", problems[0]);
+        assert!(problems[0].instead.is_some());
+    }
+}
+
+#[test]
+fn refuses_socket_paths_that_are_directories() {
+    let case = Case::new();
+    fs::create_dir(case.path("d")).expect("made");
+    case.assert_wrong("[upstream.app]\naddress = \"unix:DIR/d\"", 2, "is a directory");
+    case.assert_wrong("[[listen]]\naddress = \"unix:DIR/d\"", 2, "is a directory");
+}
+
+#[test]
+fn refuses_socket_paths_in_directories_that_do_not_exist() {
+    let case = Case::new();
+    case.assert_wrong("[upstream.app]\naddress = \"unix:DIR/none/a\"", 2, "none does not exist");
+    case.assert_wrong("[[listen]]\naddress = \"unix:DIR/none/a\"", 2, "none does not exist");
+    case.assert_wrong("[log]\n\noutput  = \"DIR/none/a\"", 3, "none does not exist");
+    case.assert_wrong("[upstream.app]\naddress = \"unix:DIR/vestibule.toml/a\"", 2, "is not a directory");
+}
+
+#[test]
+fn refuses_to_listen_in_place_of_a_file() {
+    let case = Case::new();
+    fs::write(case.path("file"), "").expect("written");
+    case.assert_wrong("[[listen]]\naddress = \"unix:DIR/file\"", 2, "not a socket");
+    std::os::unix::fs::symlink(case.path("nowhere"), case.path("link")).expect("linked");
+    case.assert_wrong("[[listen]]\naddress = \"unix:DIR/link\"", 2, "not a socket");
+}
+
+#[test]
+fn an_old_socket_is_in_nobodys_way() {
+    let case = Case::new();
+    drop(UnixListener::bind(case.path("old")).expect("bound"));
+    assert!(case.path("old").exists());
+    case.load("[[listen]]\naddress = \"unix:DIR/old\"").expect("an old socket is replaced");
+    case.load("[upstream.app]\naddress = \"unix:DIR/not-yet\"").expect("the application may come later");
+}
+
+#[test]
+fn what_the_machine_says_comes_with_the_other_errors() {
+    let case = Case::new();
+    let problems =
+        case.problems("wrokers = 1\n[upstream.app]\naddress = \"unix:DIR/none/a\"\nserver = \"x\"");
+    let lines: Vec<_> =
+        problems.iter().filter_map(|problem| problem.place.as_ref()).map(|place| place.line).collect();
+    assert_eq!(lines, [1, 3, 4]);
+}
+
+#[test]
+fn checks_a_configuration_that_no_file_gave() {
+    let mut config = Config::default();
+    config.upstreams[0].address = crate::UpstreamAddress::Unix("/nowhere/at/all".into());
+    let problems = check_environment(&config);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(
+        problems[0].to_string(),
+        "the directory /nowhere/at does not exist\n  = create it, or choose another path"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = load(Path::new("/nowhere/vestibule.toml")).expect_err("no such file");
+    assert!(matches!(error, Error::Read { .. }));
+    assert!(
+        error.to_string().starts_with("/nowhere/vestibule.toml: cannot be read: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_text_is_refused_at_its_first_wrong_byte() {
+    let case = Case::new();
+    let file = case.path("latin1.toml");
+    fs::write(&file, b"workers = 1\n# \xe9t\xe9\n").expect("written");
+    let error = load(&file).expect_err("not UTF-8");
+    let place = error.problems()[0].place.as_ref().expect("a place");
+    assert_eq!((place.line, place.column), (2, 3));
+}

@@ -1,0 +1,220 @@
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{assert_wrong, wrong, wrong_once};
+
+/// Every line with an error ends in a comment of their columns and parts of their messages, in order.
+const BAD: &str = r#"wrokers = 2                                  # 1 unknown key `wrokers`
+workers = 0                                  # 11 out of bounds
+trusted_proxies = ["nope", "127.0.0.1", 3]   # 20 neither a network | 41 expected text
+tls = {}                                     # 1 `tls` at the top level is not supported yet
+connections = 5                              # 1 unknown key `connections` at the top level
+
+[[listen]]
+address = "0.0.0.0:99999"                    # 11 not a port
+backlog = "many"                             # 11 expected a whole number
+tls = { certificate = "a" }                  # 1 `tls` in [[listen]] is not supported yet
+
+[[listen]]
+address = "127.0.0.1:80"
+
+[[listen]]
+	address = "0.0.0.0:80"                      # 12 listener on line 13
+reuseport = true                             # 1 unknown key `reuseport`
+
+[[listen]]
+address = "systemd:web"                      # 11 systemd are not supported yet
+
+[upstream.app]
+adress = "unix:/x"                           # 1 unknown key `adress`
+server = "pumas"                             # 10 "pumas" is not known
+hold = { timeout = 30, requests = -1, memory = "64MB" } # 20 expected a duration | 35 out of bounds | 48 not a size
+health = { interval = "0s" }                 # 10 `health` has no path | 23 zero
+drain = "30s"                                # 9 `drain` is a table
+timeout = { conect = "1s", idle = [] }       # 13 unknown key `conect` | 35 expected a duration
+
+[upstream.b]
+addresses = ["unix:/a"]                      # 1 `addresses` in [upstream.NAME] is not supported yet
+
+[upstream.c]                                 # 11 `c` has no address
+
+[[route]]
+host = "ä.example"                           # 8 not ASCII
+upstream = "ap"                              # 12 no upstream "ap"
+
+[[route]]
+path = "/a"
+upstream = "b"
+
+[[route]]
+path = "/a*"                                 # 8 elsewhere
+files = { root = "public" }                  # 1 `files` in [[route]] is not supported yet
+
+[[route]]                                    # 1 which upstream
+path = "/b"
+
+[[route]]
+path = "/c"
+upstream = "b"
+
+[[route]]                                    # 1 route on line 50
+path = "/c"
+upstream = "c"
+
+[limits]
+body = "64 MB"                               # 8 not a size
+timeout = "1s"                               # 1 unknown key `timeout` in [limits]
+
+[log]
+access = "xml"                               # 10 "xml" is not known
+level = "debug"                              # 1 `level` in [log] is not supported yet
+
+[process.app]                                # 2 `process` at the top level is not supported yet
+command = []
+"#;
+
+#[test]
+fn reports_every_error_at_its_place() {
+    let mut expected = Vec::new();
+    for (index, line) in BAD.lines().enumerate() {
+        let Some((_, errors)) = line.split_once("# ") else { continue };
+        for error in errors.split(" | ") {
+            let (column, message) = error.split_once(' ').expect("column and message");
+            expected.push((index + 1, column.parse::<usize>().expect("a column"), message.to_owned()));
+        }
+    }
+    let problems = wrong(BAD);
+    let mut report = String::new();
+    for problem in &problems {
+        let place = problem.place.as_ref().expect("a place");
+        assert_eq!(Some(&*place.source), BAD.lines().nth(place.line - 1));
+        assert!(problem.instead.is_some(), "no advice: {problem}");
+        writeln!(report, "{}:{} {}", place.line, place.column, problem.message).unwrap();
+    }
+    assert_eq!(problems.len(), expected.len(), "{report}");
+    for (problem, (line, column, message)) in problems.iter().zip(expected) {
+        let place = problem.place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column), (line, column), "{message}\n{report}");
+        assert!(problem.message.contains(&message), "{message}\n{report}");
+    }
+}
+
+#[test]
+fn shows_each_error_as_a_block_and_counts_them() {
+    let text = "wrokers = 2\n\n[limits]\n\tbody = \"1 GB\"\n";
+    let error = crate::parse(text, Path::new("/etc/vestibule.toml")).unwrap_err();
+    let expected = "\
+/etc/vestibule.toml:1:1: unknown key `wrokers` at the top level
+  |
+1 | wrokers = 2
+  | ^^^^^^^
+  = write `workers`
+
+/etc/vestibule.toml:4:9: \"1 GB\" is not a size
+  |
+4 | \tbody = \"1 GB\"
+  | \t       ^^^^^^
+  = write \"1 GiB\"
+
+2 errors in /etc/vestibule.toml";
+    assert_eq!(error.to_string(), expected);
+    let one = crate::parse("a = 1", Path::new("a.toml")).unwrap_err().to_string();
+    assert!(one.ends_with("\n\n1 error in a.toml"), "{one}");
+}
+
+#[test]
+fn reports_what_is_not_toml_in_the_same_form() {
+    for (text, at, instead) in [
+        ("workers = ", (1, 11), "a value after the `=`"),
+        ("workers 2", (1, 9), "key = value"),
+        ("workers = 2;", (1, 11), "the semicolon"),
+        ("listen {", (1, 8), "key = value"),
+        ("\n[limits\nhead = 1", (2, 8), "close the bracket"),
+        ("a = \"open", (1, 10), "close the quote"),
+        ("log.access = json # or line", (1, 14), "write \"json\""),
+        ("[[listen]]\naddress = 127.0.0.1:80", (2, 16), "write \"127.0.0.1:80\""),
+        ("workers = 2\nworkers = 3", (2, 1), "one of them out"),
+        ("[log]\n[log]", (2, 2), "one of them out"),
+        ("a = \"\\q\"", (1, 7), "one to a line"),
+    ] {
+        let problem = wrong_once(text);
+        let place = problem.place.as_ref().expect("a place");
+        assert!(problem.message.starts_with("this is not TOML: "), "{problem}");
+        assert_eq!((place.line, place.column), at, "{text}\n{problem}");
+        assert!(problem.instead.as_ref().is_some_and(|text| text.contains(instead)), "{problem}");
+    }
+    let problems = wrong("a = \"ä\"; \"é\" = 1\nb = 5m; c = 6m\nd = 1\n");
+    let places = problems.iter().filter_map(|problem| problem.place.as_ref());
+    assert_eq!(places.map(|place| (place.line, place.column)).collect::<Vec<_>>(), [(1, 8), (2, 5)]);
+}
+
+#[test]
+fn names_the_key_that_was_meant() {
+    for (text, instead) in [
+        ("[[listen]]\nadress = \"127.0.0.1:80\"", "write `address`"),
+        ("[[listen]]\nreuse-port = true", "write `reuse_port`"),
+        ("[[listen]]\nBacklog = 1", "write `backlog`"),
+        ("[limits]\nconnection = 1", "write `connections`"),
+        ("[limits]\npid_file = 1", "`pid_file` belongs in [upstream.NAME]"),
+        ("[log]\nrequests = 1", "`requests` belongs in `hold` of [upstream.NAME]"),
+        ("[log]\nclient_max_body_size = 1", "write `body` in [limits]"),
+        ("[[listen]]\nport = 80", "after the host in `address`"),
+        ("[log]\nxyzzy = 1", "known here: access, output"),
+    ] {
+        let problem = wrong_once(text);
+        assert!(problem.message.starts_with("unknown key"), "{problem}");
+        assert!(problem.instead.as_ref().is_some_and(|text| text.contains(instead)), "{problem}");
+    }
+}
+
+#[test]
+fn every_name_known_from_elsewhere_is_unknown_here() {
+    for (name, _) in crate::suggestion::ELSEWHERE {
+        let problem = wrong_once(&format!("{name} = 1"));
+        assert_eq!(problem.message, format!("unknown key `{name}` at the top level"));
+    }
+}
+
+#[test]
+fn says_how_a_table_is_written() {
+    assert_wrong("[listen]\naddress = \"127.0.0.1:80\"", (1, 1), "two brackets", "[[listen]]");
+    assert_wrong("listen = \"127.0.0.1:80\"", (1, 10), "two brackets", "[[listen]]");
+    assert_wrong("listen = []", (1, 10), "must be a listener", "[[listen]]");
+    assert_wrong("listen = [1]", (1, 11), "each `listen` is a table", "[[listen]]");
+    assert_wrong("[route]\npath = \"/\"", (1, 1), "two brackets", "[[route]]");
+    assert_wrong(
+        "[upstream]\naddress = \"unix:/a\"\nserver = \"puma\"",
+        (2, 1),
+        "has a name",
+        "[upstream.app]",
+    );
+    assert_wrong("upstream = \"unix:/a\"", (1, 12), "is a table", "upstream = {");
+    assert_wrong("limits = 1", (1, 10), "is a table", "limits = {");
+}
+
+#[test]
+fn a_hostile_line_cannot_reach_the_terminal() {
+    let text = format!("a{} = \"\\u001b\" # {}", "b".repeat(5000), "c".repeat(5000));
+    let shown = crate::parse(&text, Path::new("a.toml")).unwrap_err().to_string();
+    assert!(shown.lines().skip(1).all(|line| line.chars().count() <= 450), "{shown}");
+    let text = "a = '\u{1b}[31m'";
+    let shown = crate::parse(text, Path::new("a.toml")).unwrap_err().to_string();
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let shown = crate::parse("\"\\u001b[31m\" = 1", Path::new("a.toml")).unwrap_err().to_string();
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
+fn a_long_line_is_shown_around_its_error() {
+    let text = format!(
+        "trusted_proxies = [{}\"nope\", {}]",
+        "\"10.0.0.1\", ".repeat(1000),
+        "\"10.0.0.1\",".repeat(1000)
+    );
+    let problem = wrong_once(&text);
+    let shown = problem.to_string();
+    let lines: Vec<&str> = shown.lines().collect();
+    let caret = lines[3].find('^').expect("a caret");
+    assert!(lines[2][caret..].starts_with("\"nope\"") && lines[3].ends_with(" ^^^^^^"), "{shown}");
+    assert_eq!(problem.place.map(|place| place.column), Some(20 + 12 * 1000));
+}

@@ -1,0 +1,115 @@
+//! The example configuration tells the truth.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{assert_same, right};
+use crate::document::Reader;
+use crate::model::*;
+use crate::problem::Source;
+
+const EXAMPLE: &str = include_str!("../../../../config/vestibule.toml");
+
+/// The example with its defaults taken from behind their `#`.
+fn defaults() -> String {
+    uncommented(|line| {
+        line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    })
+}
+
+/// The example with its defaults and its examples taken from behind their `#`; not the command line.
+fn everything() -> String {
+    let defaults = defaults();
+    let example = |line: &str| {
+        line.strip_prefix("#   ").filter(|rest| !rest.starts_with("vestibule ")).map(str::to_owned)
+    };
+    defaults.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+fn uncommented(key: impl Fn(&str) -> Option<&str>) -> String {
+    EXAMPLE.lines().map(|line| key(line).unwrap_or(line).to_owned() + "\n").collect()
+}
+
+#[test]
+fn as_it_is_it_changes_nothing() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/vestibule.toml");
+    assert_same(&crate::load(&path).expect("the example loads"), &Config::default());
+}
+
+#[test]
+fn what_it_calls_defaults_are_the_defaults() {
+    let text = defaults();
+    assert!(text.contains("\n[limits]\n") && text.contains("\nhold.requests = 1024\n"), "{text}");
+    let config = right(&text);
+    assert_same(&config, &Config::default());
+    assert_eq!(config.routes.find(b"any.example", b"/any"), Some(UpstreamId(0)));
+}
+
+#[test]
+fn its_examples_are_right() {
+    let config = right(&everything());
+    assert_eq!(config.upstreams[0].health, Some(Health::of("/up")));
+    assert_eq!(config.workers.get(), 2);
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.routes.find(b"www.example.com", b"/api/users"), Some(UpstreamId(1)));
+    assert_eq!(config.routes.find(b"www.example.com", b"/"), Some(UpstreamId(0)));
+}
+
+#[test]
+fn it_has_every_key_and_no_other() {
+    let text = everything();
+    let document = DeTable::parse(&text).expect("TOML");
+    let mut written = BTreeSet::new();
+    collect("", document.get_ref(), &mut written);
+
+    let reader = Reader::new(Source::new(Path::new("example"), &text));
+    crate::meaning::config(&reader, document.get_ref());
+    let mut known = BTreeSet::new();
+    for (kind, keys) in reader.known() {
+        let table = match kind {
+            "at the top level" => "",
+            "in [[listen]]" => "listen.",
+            "in [[route]]" => "route.",
+            "in [limits]" => "limits.",
+            "in [log]" => "log.",
+            "in [upstream.NAME]" => "upstream.NAME.",
+            "in `hold` of [upstream.NAME]" => "upstream.NAME.hold.",
+            "in `health` of [upstream.NAME]" => "upstream.NAME.health.",
+            "in `drain` of [upstream.NAME]" => "upstream.NAME.drain.",
+            "in `timeout` of [upstream.NAME]" => "upstream.NAME.timeout.",
+            other => panic!("a table that the test does not know: {other}"),
+        };
+        known.extend(keys.iter().map(|key| format!("{table}{key}")));
+    }
+    assert_eq!(written.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "in the example only");
+    assert_eq!(
+        known.difference(&written).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "missing in the example"
+    );
+}
+
+/// Every key below a table, by its path.
+fn collect(above: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        // Names of upstreams are not keys of ours.
+        let name = if above == "upstream." { "NAME" } else { key.get_ref() };
+        let path = format!("{above}{name}");
+        let below = format!("{path}.");
+        match value.get_ref() {
+            DeValue::Table(table) => collect(&below, table, keys),
+            DeValue::Array(array) => {
+                array
+                    .iter()
+                    .filter_map(|element| element.get_ref().as_table())
+                    .for_each(|table| collect(&below, table, keys));
+            }
+            _ => {}
+        }
+        if above != "upstream." {
+            keys.insert(path);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Tests of the crate's promises, by subject.
+
+mod environment;
+mod errors;
+mod example;
+mod meaning;
+mod mutation;
+mod routes;
+mod values;
+
+use std::path::Path;
+
+use crate::model::Config;
+use crate::problem::Problem;
+
+/// Parses a text that must be right.
+fn right(text: &str) -> Config {
+    crate::parse(text, Path::new("test.toml")).unwrap_or_else(|error| panic!("refused:\n{text}\n{error}"))
+}
+
+/// Parses a text that must be wrong, and gives its problems.
+fn wrong(text: &str) -> Vec<Problem> {
+    match crate::parse(text, Path::new("test.toml")) {
+        Ok(config) => panic!("taken as right:\n{text}\n{config:#?}"),
+        Err(error) => error.problems().to_vec(),
+    }
+}
+
+/// Parses a text with one error, and gives it.
+fn wrong_once(text: &str) -> Problem {
+    let problems = wrong(text);
+    assert_eq!(problems.len(), 1, "not one problem in:\n{text}\n{problems:#?}");
+    problems.into_iter().next().unwrap()
+}
+
+/// The text with the one error that it must have: its line, its column, and parts of the message and of the advice.
+fn assert_wrong(text: &str, at: (usize, usize), message: &str, instead: &str) {
+    let problem = wrong_once(text);
+    let place = problem.place.as_ref().expect("an error in a file has a place");
+    assert_eq!((place.line, place.column), at, "{problem}");
+    assert!(problem.message.contains(message), "no {message:?} in {problem}");
+    assert!(
+        problem.instead.as_ref().is_some_and(|text| text.contains(instead)),
+        "no {instead:?} in {problem}"
+    );
+}
+
+/// Two configurations mean the same; their routes and places are not looked at.
+fn assert_same(one: &Config, other: &Config) {
+    assert_eq!(one.workers, other.workers);
+    assert_eq!(one.listeners, other.listeners);
+    assert_eq!(one.upstreams, other.upstreams);
+    assert_eq!(one.trusted_proxies, other.trusted_proxies);
+    assert_eq!(one.limits, other.limits);
+    assert_eq!(one.log, other.log);
+}

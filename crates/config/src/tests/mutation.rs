@@ -1,0 +1,121 @@
+//! Whatever is written, there is an answer.
+
+use std::path::Path;
+
+/// Pieces that lead deeper than noise does.
+const PIECES: &[&str] = &[
+    "[[listen]]",
+    "[upstream.app]",
+    "[[route]]",
+    "[limits]",
+    "=",
+    "\"",
+    "'''",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\n",
+    "\r\n",
+    "\t",
+    "#",
+    "0",
+    "-1",
+    "99999999999999999999",
+    "1.5",
+    "inf",
+    "true",
+    "1979-05-27",
+    "unix:/",
+    "systemd:",
+    "*",
+    "/*",
+    "*.",
+    ":",
+    "30s",
+    "ä",
+    "\u{1b}",
+    "\0",
+    "\u{feff}",
+    "addresses",
+    "tls",
+    ".",
+    ",",
+    "[[",
+    "18446744073709551615h",
+    "\\u0000",
+    "upstream",
+];
+
+fn mutate(random: &mut fastrand::Rng, text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(..=bytes.len());
+        let end = (at + random.usize(..12)).min(bytes.len());
+        match random.u8(..4) {
+            0 => {
+                bytes.drain(at..end);
+            }
+            1 => {
+                let piece = PIECES[random.usize(..PIECES.len())];
+                bytes.splice(at..at, piece.bytes());
+            }
+            2 => {
+                let copy = bytes[at..end].to_vec();
+                let to = random.usize(..=bytes.len());
+                bytes.splice(to..to, copy);
+            }
+            _ => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = random.u8(..);
+                }
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn mutated_input_gets_an_answer_with_places_in_order() {
+    let seeds = [
+        "workers = 2\ntrusted_proxies = [\"10.0.0.0/8\"]\n[[listen]]\naddress = \"0.0.0.0:80\"\nreuse_port = true\n",
+        "[upstream.app]\naddress = \"unix:/tmp/a.sock\"\nhold = { timeout = \"30s\", requests = 1, memory = \"1 MiB\" }\n",
+        "[upstream.app]\nhealth.path = \"/up\"\nhealth.host = \"a\"\ntimeout.idle = \"1h\"\nin_flight = \"auto\"\n",
+        "[upstream.a]\naddress = \"unix:/a\"\n[upstream.b]\naddress = \"localhost:1\"\n[[route]]\nhost = \"*.a.b\"\npath = \"/a/*\"\nupstream = \"b\"\n",
+        "limits = { head = 70000, body = \"1 GiB\", send_timeout = \"1s\" }\nlog = { access = \"json\", output = \"/tmp/a\" }\n",
+    ];
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut right, mut not_toml, mut wrong) = (0, 0, 0);
+    for round in 0..40_000 {
+        let text = mutate(&mut random, seeds[round % seeds.len()]);
+        let Err(error) = crate::parse(&text, Path::new("m.toml")) else {
+            right += 1;
+            continue;
+        };
+        if error.problems()[0].message.starts_with("this is not TOML") {
+            not_toml += 1;
+        } else {
+            wrong += 1;
+        }
+        assert!(!error.to_string().is_empty());
+        let lines = text.matches('\n').count() + 1;
+        let mut before = (0, 0);
+        for problem in error.problems() {
+            let place = problem.place.as_ref().unwrap_or_else(|| panic!("no place: {problem}\n{text}"));
+            assert!(
+                (1..=lines).contains(&place.line) && before <= (place.line, place.column),
+                "{problem}\n{text}"
+            );
+            assert!(
+                place.column <= text.lines().nth(place.line - 1).unwrap_or_default().chars().count() + 2,
+                "{problem}\n{text}"
+            );
+            before = (place.line, place.column);
+        }
+    }
+    // Each way was gone often, or the mutations test nothing.
+    assert!(
+        right > 1000 && wrong > 4000 && not_toml > 4000,
+        "{right} right, {wrong} wrong, {not_toml} not TOML"
+    );
+}

@@ -1,0 +1,224 @@
+//! A field of a head, and the names that a front-end has to know.
+
+use crate::Span;
+
+/// The field names that decide something on the way through; all others are [`Name::Other`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each is the field of that name
+pub enum Name {
+    /// Any name that is not below.
+    #[default]
+    Other,
+    Host,
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    TransferEncoding,
+    ContentLength,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Accept,
+    Date,
+    Server,
+    Via,
+    UserAgent,
+    Referer,
+    Forwarded,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XForwardedSsl,
+    XForwardedScheme,
+    XRealIp,
+    XRequestId,
+    XRequestStart,
+    Proxy,
+    ProxyAuthorization,
+    ProxyAuthenticate,
+    ProxyAuthenticationInfo,
+    XSendfileType,
+    XAccelMapping,
+    XAccelBuffering,
+    RetryAfter,
+    ContentType,
+    Http2Settings,
+    MaxForwards,
+}
+
+impl Name {
+    /// Which name `name` is, whatever its case.
+    #[inline]
+    pub fn classify(name: &[u8]) -> Name {
+        // The length alone leaves at most five to compare with, mostly none.
+        match name.len() {
+            2 => pick(name, [(b"te", Name::Te)]),
+            3 => pick(name, [(b"via", Name::Via)]),
+            4 => pick(name, [(b"host", Name::Host), (b"date", Name::Date)]),
+            5 => pick(name, [(b"proxy", Name::Proxy)]),
+            6 => {
+                pick(name, [(b"accept", Name::Accept), (b"server", Name::Server), (b"expect", Name::Expect)])
+            }
+            7 => pick(
+                name,
+                [(b"referer", Name::Referer), (b"upgrade", Name::Upgrade), (b"trailer", Name::Trailer)],
+            ),
+            9 => pick(name, [(b"x-real-ip", Name::XRealIp), (b"forwarded", Name::Forwarded)]),
+            10 => pick(
+                name,
+                [
+                    (b"connection", Name::Connection),
+                    (b"user-agent", Name::UserAgent),
+                    (b"keep-alive", Name::KeepAlive),
+                ],
+            ),
+            11 => pick(name, [(b"retry-after", Name::RetryAfter)]),
+            12 => pick(
+                name,
+                [
+                    (b"content-type", Name::ContentType),
+                    (b"x-request-id", Name::XRequestId),
+                    (b"max-forwards", Name::MaxForwards),
+                ],
+            ),
+            14 => pick(
+                name,
+                [(b"content-length", Name::ContentLength), (b"http2-settings", Name::Http2Settings)],
+            ),
+            15 => pick(
+                name,
+                [
+                    (b"x-forwarded-for", Name::XForwardedFor),
+                    (b"x-forwarded-ssl", Name::XForwardedSsl),
+                    (b"x-request-start", Name::XRequestStart),
+                    (b"x-accel-mapping", Name::XAccelMapping),
+                    (b"x-sendfile-type", Name::XSendfileType),
+                ],
+            ),
+            16 => pick(
+                name,
+                [
+                    (b"x-forwarded-host", Name::XForwardedHost),
+                    (b"x-forwarded-port", Name::XForwardedPort),
+                    (b"proxy-connection", Name::ProxyConnection),
+                ],
+            ),
+            17 => pick(
+                name,
+                [
+                    (b"transfer-encoding", Name::TransferEncoding),
+                    (b"x-forwarded-proto", Name::XForwardedProto),
+                    (b"x-accel-buffering", Name::XAccelBuffering),
+                ],
+            ),
+            18 => pick(
+                name,
+                [
+                    (b"x-forwarded-scheme", Name::XForwardedScheme),
+                    (b"proxy-authenticate", Name::ProxyAuthenticate),
+                ],
+            ),
+            19 => pick(name, [(b"proxy-authorization", Name::ProxyAuthorization)]),
+            25 => pick(name, [(b"proxy-authentication-info", Name::ProxyAuthenticationInfo)]),
+            _ => Name::Other,
+        }
+    }
+}
+
+/// The name among `candidates`, given in lower case, that `name` is.
+#[inline(always)]
+fn pick<const LEN: usize, const COUNT: usize>(name: &[u8], candidates: [(&[u8; LEN], Name); COUNT]) -> Name {
+    for (text, kind) in candidates {
+        if name.eq_ignore_ascii_case(text) {
+            return kind;
+        }
+    }
+    Name::Other
+}
+
+/// One field line of a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Field {
+    /// The name, in the case it came in.
+    pub name: Span,
+    /// The value, without the white space around it; may be empty.
+    pub value: Span,
+    /// Which name it is.
+    pub kind: Name,
+    /// Whether the name holds an underscore: in a Rack environment it would then pass for the same name with
+    /// hyphens, so it must not reach the application.
+    pub underscore: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [(&str, Name); 37] = [
+        ("Host", Name::Host),
+        ("Connection", Name::Connection),
+        ("Keep-Alive", Name::KeepAlive),
+        ("Proxy-Connection", Name::ProxyConnection),
+        ("Transfer-Encoding", Name::TransferEncoding),
+        ("Content-Length", Name::ContentLength),
+        ("TE", Name::Te),
+        ("Trailer", Name::Trailer),
+        ("Upgrade", Name::Upgrade),
+        ("Expect", Name::Expect),
+        ("Accept", Name::Accept),
+        ("Date", Name::Date),
+        ("Server", Name::Server),
+        ("Via", Name::Via),
+        ("User-Agent", Name::UserAgent),
+        ("Referer", Name::Referer),
+        ("Forwarded", Name::Forwarded),
+        ("X-Forwarded-For", Name::XForwardedFor),
+        ("X-Forwarded-Proto", Name::XForwardedProto),
+        ("X-Forwarded-Host", Name::XForwardedHost),
+        ("X-Forwarded-Port", Name::XForwardedPort),
+        ("X-Forwarded-Ssl", Name::XForwardedSsl),
+        ("X-Forwarded-Scheme", Name::XForwardedScheme),
+        ("X-Real-IP", Name::XRealIp),
+        ("X-Request-Id", Name::XRequestId),
+        ("X-Request-Start", Name::XRequestStart),
+        ("Proxy", Name::Proxy),
+        ("Proxy-Authorization", Name::ProxyAuthorization),
+        ("Proxy-Authenticate", Name::ProxyAuthenticate),
+        ("Proxy-Authentication-Info", Name::ProxyAuthenticationInfo),
+        ("X-Sendfile-Type", Name::XSendfileType),
+        ("X-Accel-Mapping", Name::XAccelMapping),
+        ("X-Accel-Buffering", Name::XAccelBuffering),
+        ("Retry-After", Name::RetryAfter),
+        ("Content-Type", Name::ContentType),
+        ("HTTP2-Settings", Name::Http2Settings),
+        ("Max-Forwards", Name::MaxForwards),
+    ];
+
+    #[test]
+    fn knows_each_name_in_any_case() {
+        for (text, name) in KNOWN {
+            assert_eq!(Name::classify(text.as_bytes()), name, "{text}");
+            assert_eq!(Name::classify(text.to_lowercase().as_bytes()), name, "{text}");
+            assert_eq!(Name::classify(text.to_uppercase().as_bytes()), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_known_is_another() {
+        for (text, _) in KNOWN {
+            let longer = format!("{text}x");
+            assert_eq!(Name::classify(longer.as_bytes()), Name::Other, "{longer}");
+            let mut changed = text.as_bytes().to_vec();
+            for at in 0..changed.len() {
+                let was = std::mem::replace(&mut changed[at], b'~');
+                assert_eq!(Name::classify(&changed), Name::Other, "{text} with ~ at {at}");
+                changed[at] = was;
+            }
+        }
+        for other in ["", "X", "Cookie", "X_Forwarded_For", "Transfer_Encoding", "Content_Length"] {
+            assert_eq!(Name::classify(other.as_bytes()), Name::Other, "{other}");
+        }
+    }
+}

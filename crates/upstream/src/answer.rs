@@ -1,0 +1,174 @@
+//! An upstream's answer: its head, and its body as it comes.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use vestibule_http1::{BodyLength, Chunk, ResponseHead};
+
+use crate::buffer::Buffer;
+use crate::connection::{Connection, LONG_READ_SIZE, READ_SIZE};
+use crate::deadline::Deadline;
+use crate::error::BodyError;
+use crate::gate::Permit;
+use crate::stream::Stream;
+use crate::upstream::Upstream;
+
+/// An answer whose head is there. It carries the permit until its body has ended; dropped before, it closes the
+/// connection, which tells the application that nobody listens.
+#[derive(Debug)]
+pub struct Answer {
+    upstream: Arc<Upstream>,
+    worker: usize,
+    connection: Option<Box<Connection>>,
+    permit: Option<Permit>,
+    deadline: Deadline,
+    idle_limit: Duration,
+    /// What of `Connection::received` the caller has been given, and is done with at the next call.
+    given: Range<usize>,
+    /// How many received bytes are used up with it.
+    used: usize,
+    /// Body bytes still to come, where the length is known.
+    left: u64,
+    read_size: usize,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        upstream: Arc<Upstream>,
+        worker: usize,
+        connection: Box<Connection>,
+        permit: Permit,
+        deadline: Deadline,
+    ) -> Self {
+        let idle_limit = upstream.config.timeout.idle;
+        deadline.reset(idle_limit);
+        let left = match connection.head.body {
+            BodyLength::Length(length) => length,
+            _ => 0,
+        };
+        let used = connection.head.len;
+        Answer {
+            upstream,
+            worker,
+            connection: Some(connection),
+            permit: Some(permit),
+            deadline,
+            idle_limit,
+            given: 0..0,
+            used,
+            left,
+            read_size: READ_SIZE,
+        }
+    }
+
+    /// The parsed head, and the bytes that its spans index. `None` once the body has been asked for to its end.
+    #[inline]
+    pub fn head(&self) -> Option<(&ResponseHead, &[u8])> {
+        self.connection.as_ref().map(|connection| (&connection.head, connection.received.filled()))
+    }
+
+    /// The body bytes that the last [`poll_data`](Self::poll_data) made available.
+    #[inline]
+    pub fn data(&self) -> &[u8] {
+        let received = self.connection.as_ref().map(|connection| connection.received.filled());
+        received.and_then(|bytes| bytes.get(self.given.clone())).unwrap_or_default()
+    }
+
+    /// Makes the next piece of the body available; `false` at its end, where connection and permit go back. The head
+    /// and the piece before are gone with this call.
+    ///
+    /// # Errors
+    /// [`BodyError`] when the rest cannot come: what was passed on must not be ended as if whole.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        loop {
+            let Some(connection) = self.connection.as_mut() else { return Poll::Ready(Ok(false)) };
+            connection.received.consume(std::mem::take(&mut self.used));
+            self.given = 0..0;
+            match connection.head.body {
+                BodyLength::None => return Poll::Ready(Ok(self.finish())),
+                BodyLength::Length(_) if self.left == 0 => return Poll::Ready(Ok(self.finish())),
+                BodyLength::Length(_) if !connection.received.is_empty() => {
+                    let count =
+                        connection.received.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                    self.left -= count as u64;
+                    return self.give(0..count, count);
+                }
+                BodyLength::UntilClose if !connection.received.is_empty() => {
+                    let count = connection.received.len();
+                    return self.give(0..count, count);
+                }
+                BodyLength::Chunked if !connection.received.is_empty() => {
+                    let mut position = 0;
+                    match connection.chunks.next(connection.received.filled(), &mut position) {
+                        Ok(Chunk::Data(range)) => return self.give(range, position),
+                        Ok(Chunk::End) => {
+                            connection.received.consume(position);
+                            return Poll::Ready(Ok(self.finish()));
+                        }
+                        Ok(Chunk::More) => connection.received.consume(position),
+                        Err(error) => return self.fail(BodyError::Chunks(error)),
+                    }
+                }
+                _ => {}
+            }
+            if self.deadline.poll(cx).is_ready() {
+                return self.fail(BodyError::Idle(self.idle_limit));
+            }
+            let Some(connection) = self.connection.as_mut() else { return Poll::Ready(Ok(false)) };
+            match ready!(connection.poll_read(cx, self.read_size)) {
+                Ok(0) if connection.head.body == BodyLength::UntilClose => {
+                    return Poll::Ready(Ok(self.finish()));
+                }
+                Ok(0) => return self.fail(BodyError::Broken(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => {
+                    if count >= self.read_size {
+                        self.read_size = LONG_READ_SIZE;
+                    }
+                    self.deadline.reset(self.idle_limit);
+                }
+                Err(error) => return self.fail(BodyError::Broken(error)),
+            }
+        }
+    }
+
+    fn give(&mut self, range: Range<usize>, used: usize) -> Poll<Result<bool, BodyError>> {
+        self.given = range;
+        self.used = used;
+        Poll::Ready(Ok(true))
+    }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Result<bool, BodyError>> {
+        self.close();
+        Poll::Ready(Err(error))
+    }
+
+    /// The body is read: the connection goes back to the pool before the permit does, so that who gets the permit
+    /// finds it there.
+    fn finish(&mut self) -> bool {
+        if let Some(connection) = self.connection.take() {
+            // Bytes behind the answer belong to nothing that was asked: never use such a connection again.
+            if connection.received.is_empty() && connection.head.keep_alive {
+                self.upstream.keep(self.worker, connection);
+            }
+        }
+        self.permit = None;
+        false
+    }
+
+    fn close(&mut self) {
+        self.connection = None;
+        self.permit = None;
+    }
+
+    /// After a 101: the socket, and what the application sent behind its head. The permit goes back, because the
+    /// server's thread is free again.
+    pub fn into_tunnel(mut self) -> Option<(Stream, Buffer)> {
+        let connection = self.connection.take()?;
+        let Connection { stream, mut received, head, .. } = *connection;
+        received.consume(head.len);
+        Some((stream, received))
+    }
+}

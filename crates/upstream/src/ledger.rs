@@ -1,0 +1,207 @@
+//! What one attempt has sent, and whether the request may therefore be sent again.
+//!
+//! The rule: a request that must not run twice is replayed only with proof that the application never had the whole
+//! of it. Over a Unix socket the kernel gives that proof (measured on Linux 6.18; unix_release_sock() sets it): when
+//! the other end closes, or its listener goes before accepting, our read fails with ECONNRESET if any byte that we
+//! sent was still unread, and ends with a plain EOF if all had been read.
+
+use std::io;
+
+use crate::send::{Outgoing, Rest};
+
+/// What any of the servers takes in one read: Unicorn and Thin 16 KiB, Puma and Passenger more.
+const ONE_READ: usize = 16 * 1024;
+
+/// How a connection ended that brought no answer.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The other side closed it (EOF).
+    Closed,
+    /// The read failed, with ECONNRESET as a rule.
+    Reset(io::Error),
+}
+
+impl End {
+    pub(crate) fn into_error(self) -> io::Error {
+        match self {
+            End::Closed => io::ErrorKind::UnexpectedEof.into(),
+            End::Reset(error) => error,
+        }
+    }
+
+    fn is_reset(&self) -> bool {
+        matches!(self, End::Reset(error) if error.kind() == io::ErrorKind::ConnectionReset)
+    }
+}
+
+/// The account of one attempt.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    is_idempotent: bool,
+    has_body: bool,
+    /// Whether the other end is a Unix socket, whose ECONNRESET is a proof.
+    is_unix: bool,
+    total: usize,
+    written: usize,
+    writes: u32,
+    is_whole: bool,
+    has_rest_gone: bool,
+    has_begun: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new(request: &Outgoing<'_>, is_unix: bool) -> Self {
+        Ledger {
+            is_idempotent: request.method.is_idempotent(),
+            has_body: request.bytes.len() > request.head_len || request.rest != Rest::Nothing,
+            is_unix,
+            total: request.bytes.len(),
+            written: 0,
+            writes: 0,
+            is_whole: false,
+            has_rest_gone: false,
+            has_begun: false,
+        }
+    }
+
+    /// Bytes of the request's own that the kernel took.
+    #[inline]
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Whether anything was sent.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.written > 0
+    }
+
+    #[inline]
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.written += count;
+        self.writes += 1;
+    }
+
+    /// Bytes went that came straight from the client, and that we therefore do not have any more.
+    pub(crate) fn wrote_rest(&mut self) {
+        self.has_rest_gone = true;
+    }
+
+    /// The kernel took the last byte.
+    #[inline]
+    pub(crate) fn sent_whole(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// Whether the kernel took the last byte.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// A byte of the answer came.
+    #[inline]
+    pub(crate) fn response_began(&mut self) {
+        self.has_begun = true;
+    }
+
+    /// Whether the request may be sent again. `repeated` remembers the one repetition that an idempotent method has
+    /// without proof (RFC 9110 9.2.2); `reads_whole_bodies` says that the server runs the application only when it
+    /// has the whole body.
+    pub(crate) fn may_replay(&self, end: &End, reads_whole_bodies: bool, repeated: &mut bool) -> bool {
+        if self.has_begun || self.has_rest_gone {
+            return false;
+        }
+        if self.written == 0 || self.application_cannot_have_run(end, reads_whole_bodies) {
+            return true;
+        }
+        self.is_idempotent && !std::mem::replace(repeated, true)
+    }
+
+    fn application_cannot_have_run(&self, end: &End, reads_whole_bodies: bool) -> bool {
+        let needs_all = !self.has_body || reads_whole_bodies;
+        if !self.is_whole {
+            return needs_all;
+        }
+        let in_one_read = self.writes == 1 && self.total < ONE_READ;
+        self.is_unix && end.is_reset() && (needs_all || in_one_read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vestibule_http1::Method;
+
+    struct Case {
+        method: Method,
+        body: usize,
+        writes: &'static [usize],
+        is_unix: bool,
+        reset: bool,
+        reads_whole: bool,
+    }
+
+    const POST: Case = Case {
+        method: Method::Post,
+        body: 10,
+        writes: &[110],
+        is_unix: true,
+        reset: true,
+        reads_whole: false,
+    };
+
+    fn replays(case: &Case) -> bool {
+        let bytes = vec![b'x'; 100 + case.body];
+        let request = Outgoing {
+            method: case.method,
+            bytes: &bytes,
+            head_len: 100,
+            rest: Rest::Nothing,
+            upgrade: false,
+        };
+        let mut ledger = Ledger::new(&request, case.is_unix);
+        case.writes.iter().for_each(|&count| ledger.wrote(count));
+        if case.writes.iter().sum::<usize>() == bytes.len() {
+            ledger.sent_whole();
+        }
+        let end = if case.reset { End::Reset(io::ErrorKind::ConnectionReset.into()) } else { End::Closed };
+        ledger.may_replay(&end, case.reads_whole, &mut true)
+    }
+
+    #[test]
+    fn replays_a_post_only_with_proof() {
+        assert!(replays(&POST), "unread and small enough for one read");
+        assert!(!replays(&Case { reset: false, ..POST }), "EOF: all was read");
+        assert!(!replays(&Case { is_unix: false, ..POST }), "TCP proves nothing");
+        assert!(replays(&Case { writes: &[], reset: false, is_unix: false, ..POST }), "nothing was sent");
+    }
+
+    #[test]
+    fn a_long_body_proves_something_only_where_the_server_reads_all_of_it_first() {
+        let long = Case { body: 20_000, writes: &[20_100], ..POST };
+        assert!(!replays(&long));
+        assert!(replays(&Case { reads_whole: true, ..long }));
+        let cut = Case { body: 20_000, writes: &[15_000], reset: false, ..POST };
+        assert!(!replays(&cut), "Unicorn runs the application before the body is there");
+        assert!(replays(&Case { reads_whole: true, ..cut }));
+    }
+
+    #[test]
+    fn two_writes_may_have_been_two_reads() {
+        assert!(!replays(&Case { writes: &[100, 10], ..POST }));
+        assert!(replays(&Case { body: 0, writes: &[60, 40], ..POST }), "without a body the head was cut");
+    }
+
+    #[test]
+    fn repeats_an_idempotent_request_once_without_proof() {
+        let request =
+            Outgoing { method: Method::Get, bytes: b"GET", head_len: 3, rest: Rest::Nothing, upgrade: false };
+        let mut ledger = Ledger::new(&request, true);
+        ledger.wrote(3);
+        ledger.sent_whole();
+        let mut repeated = false;
+        assert!(ledger.may_replay(&End::Closed, true, &mut repeated));
+        assert!(!ledger.may_replay(&End::Closed, true, &mut repeated));
+        ledger.response_began();
+        assert!(!ledger.may_replay(&End::Closed, true, &mut false), "an answer that began is not repeated");
+    }
+}

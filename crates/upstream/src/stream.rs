@@ -1,0 +1,157 @@
+//! One connected socket, TCP or Unix, behind one type.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Takes the socket out of this thread's event loop, so that another thread can register it in its own.
+    ///
+    /// # Errors
+    /// If the event loop refuses to let go.
+    pub fn detach(self) -> io::Result<DetachedStream> {
+        Ok(match self {
+            Stream::Tcp(stream) => DetachedStream::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => DetachedStream::Unix(stream.into_std()?),
+        })
+    }
+
+    /// Whether nothing is to be read, as far as the event loop has heard: no bytes, no end, no error.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0; 1];
+        let read = match self {
+            Stream::Tcp(stream) => stream.try_read(&mut byte),
+            Stream::Unix(stream) => stream.try_read(&mut byte),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes at once what the kernel takes, without asking the event loop first: it does not know yet that a new
+    /// socket can be written to, and waiting for it would cost a turn.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the kernel takes nothing now; else the socket's own.
+    #[inline]
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        use rustix::net::{SendFlags, send};
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(match self {
+            Stream::Tcp(stream) => send(stream, bytes, flags)?,
+            Stream::Unix(stream) => send(stream, bytes, flags)?,
+        })
+    }
+
+    /// Ready when there is something to read: bytes, the end, or an error.
+    #[inline]
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Bytes that we wrote and that the peer has not read yet (unix(7): `SIOCOUTQ`). `None` over TCP, where the
+    /// number only says what the kernel has not delivered.
+    pub fn unread_by_peer(&self) -> Option<u32> {
+        match self {
+            Stream::Tcp(_) => None,
+            Stream::Unix(stream) => outgoing_queue(stream.as_fd()),
+        }
+    }
+}
+
+/// The one `unsafe` of the workspace: no safe wrapper of this ioctl exists in the crates we use.
+#[allow(unsafe_code)]
+fn outgoing_queue(socket: BorrowedFd<'_>) -> Option<u32> {
+    const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+    // SAFETY: SIOCOUTQ is a getter that writes exactly one C int (unix(7), tcp(7)) to a descriptor that the
+    // borrow keeps open.
+    let queued = unsafe {
+        let getter = rustix::ioctl::Getter::<SIOCOUTQ, rustix::ffi::c_int>::new();
+        rustix::ioctl::ioctl(socket, getter)
+    };
+    queued.ok().and_then(|bytes| u32::try_from(bytes).ok())
+}
+
+/// A connected socket that no event loop watches.
+#[derive(Debug)]
+pub enum DetachedStream {
+    /// Over TCP.
+    Tcp(std::net::TcpStream),
+    /// Over a Unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl DetachedStream {
+    /// Registers the socket in the event loop of this thread.
+    ///
+    /// # Errors
+    /// If the event loop refuses it.
+    pub fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            DetachedStream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            DetachedStream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
+impl AsyncRead for Stream {
+    #[inline]
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One upstream as all threads share it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use vestibule_config::Server;
+
+use crate::capacity::Samples;
+use crate::connect::Target;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::peer::capacity_without_peer;
+use crate::pool::Pool;
+use crate::signals::Signals;
+use crate::state::State;
+
+/// Idle connections are closed after this: below the 20 s after which Puma closes them, and Thin's 30 s.
+const LONGEST_IDLE: Duration = Duration::from_secs(15);
+/// In flight at a TCP upstream, about whose process nothing can be found out.
+const TCP_CAP: u32 = 1024;
+
+/// What the operator, or Vestibule itself, wants of an upstream. No probe overrules it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Hold its requests until further notice.
+    Pause,
+    /// Refuse its requests, 503, until further notice.
+    Stop,
+    /// Hold new requests and let those in flight finish.
+    Drain,
+    /// Hold new requests: the application is being restarted.
+    Restart,
+    /// Back to what the traffic finds.
+    Resume,
+}
+
+/// What is known of an upstream; written by its monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Its state.
+    pub state: State,
+    /// Whether the probes are content; `true` without probes.
+    pub is_healthy: bool,
+    /// The server found behind the socket, or configured.
+    pub server: Server,
+}
+
+/// A named application as traffic sees it.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What the operator wrote.
+    pub config: vestibule_config::Upstream,
+    pub(crate) target: Target,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) pool: Pool,
+    pub(crate) signals: Signals,
+    pub(crate) samples: Samples,
+    generation: AtomicU64,
+    /// `Server`, as a number.
+    server: AtomicU8,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) orders: mpsc::Sender<Order>,
+}
+
+const SERVERS: [Server; 5] = [Server::Auto, Server::Puma, Server::Unicorn, Server::Thin, Server::Passenger];
+
+impl Upstream {
+    /// An upstream for `workers` threads, and the receiver of orders for its [`Monitor`](crate::Monitor).
+    ///
+    /// # Errors
+    /// If the address cannot be one.
+    pub fn new(
+        config: vestibule_config::Upstream,
+        workers: usize,
+    ) -> io::Result<(Arc<Self>, mpsc::Receiver<Order>)> {
+        let target = Target::new(&config.address)?;
+        let guess = match (&config.in_flight, &target) {
+            (Some(cap), _) => *cap,
+            (None, Target::Tcp(_)) => TCP_CAP,
+            (None, Target::Unix(_)) => capacity_without_peer(config.server).guess,
+        };
+        let (orders, received) = mpsc::channel(16);
+        let status = Status { state: State::Starting, is_healthy: true, server: config.server };
+        let upstream = Upstream {
+            target,
+            gate: Gate::new(guess, config.hold.requests, config.hold.memory),
+            pool: Pool::new(workers),
+            signals: Signals::new(workers),
+            samples: Samples::default(),
+            generation: AtomicU64::new(1),
+            server: AtomicU8::new(0),
+            status: watch::Sender::new(status),
+            orders,
+            config,
+        };
+        upstream.set_server(upstream.config.server);
+        Ok((Arc::new(upstream), received))
+    }
+
+    /// Number of the present generation; the first is 1.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Idle connections of the old generation are evicted as they are met.
+    pub(crate) fn begin_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The server recognised or configured.
+    #[inline]
+    pub fn server(&self) -> Server {
+        SERVERS.get(usize::from(self.server.load(Ordering::Relaxed))).copied().unwrap_or(Server::Auto)
+    }
+
+    pub(crate) fn set_server(&self, server: Server) {
+        let index = SERVERS.iter().position(|&known| known == server).unwrap_or_default();
+        self.server.store(index as u8, Ordering::Relaxed);
+    }
+
+    /// Whether connections are kept: Unicorn closes after each answer, so that is said from the outset.
+    #[inline]
+    pub fn keeps_connections(&self) -> bool {
+        self.server() != Server::Unicorn
+    }
+
+    /// Whether the application runs only when the whole body is there: not so with Unicorn (rack-servers, measured),
+    /// and not known of others.
+    pub(crate) fn reads_whole_bodies(&self) -> bool {
+        matches!(self.server(), Server::Puma | Server::Thin | Server::Passenger)
+    }
+
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.target, Target::Unix(_))
+    }
+
+    /// Keeps a connection whose answer was read to its end, if it may be used again.
+    pub(crate) fn keep(&self, worker: usize, mut connection: Box<Connection>) {
+        let is_current = connection.generation == self.generation();
+        // More connections than requests in flight would leave some waiting for a thread that waits for us.
+        if is_current && self.keeps_connections() && self.pool.connections() <= self.gate.cap() {
+            connection.finish_answer();
+            self.pool.put(worker, connection);
+        }
+    }
+
+    /// Closes what need not stay open of this worker's idle connections. For the worker's clock.
+    pub fn tidy(&self, worker: usize) {
+        self.pool.tidy(worker, self.generation(), LONGEST_IDLE);
+    }
+
+    /// Whether the capacity is being sampled, so that requests in flight should be woken to look after themselves.
+    pub fn is_sampling(&self) -> bool {
+        self.samples.is_running()
+    }
+
+    /// Counts a failure for the report of the restart it belongs to.
+    pub fn count_failure(&self, error: &Error) {
+        self.signals.failed(error);
+    }
+
+    /// What is known of it, and news when that changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Gives an order.
+    ///
+    /// # Errors
+    /// When the monitor is gone.
+    pub async fn order(&self, order: Order) -> Result<(), mpsc::error::SendError<Order>> {
+        self.orders.send(order).await
+    }
+
+    /// Numbers for a status page: in flight, waiting, cap, answered.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            in_flight: self.gate.in_flight(),
+            waiting: self.gate.waiting() as u64,
+            cap: self.gate.cap(),
+            answered: self.signals.answers(),
+            failed: self.signals.failures().iter().sum(),
+            held: self.signals.held(),
+        }
+    }
+}
+
+/// Numbers of one upstream, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests in line.
+    pub waiting: u64,
+    /// Most requests in flight.
+    pub cap: u32,
+    /// Answers since the start.
+    pub answered: u64,
+    /// Requests since the start that got no answer of the application.
+    pub failed: u64,
+    /// Requests since the start that waited for the application to come back.
+    pub held: u64,
+}
