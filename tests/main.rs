@@ -1,1 +1,21 @@
 //! Behaviour of the real binary, one module per behaviour.
+//!
+//! `support` is the harness. Every test has its own directory, sockets and ports, so they may run side by side;
+//! the heavy ones take turns (`support::turn`).
+
+// A test says what is wrong by panicking; clippy's exception for tests does not reach the functions around them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod access_log;
+mod answers;
+mod drain;
+mod errors;
+mod forwarding;
+mod hold;
+mod kill;
+mod memory;
+mod replay;
+mod restart;
+mod routes;

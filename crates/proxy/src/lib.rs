@@ -1,1 +1,22 @@
 //! One request: route, buffer, forward, respond.
+//!
+//! [`stack`] is the way of a request, whatever door it came through.
+
+mod access_log;
+mod forward;
+mod forwarded;
+mod log_file;
+mod request;
+mod request_id;
+mod respond;
+mod stack;
+mod worker;
+
+pub use access_log::{AccessLog, Entry, Outcome};
+pub use forward::is_of_this_hop;
+pub use log_file::{LogError, LogFile};
+pub use request::{Peer, Request};
+pub use request_id::RequestId;
+pub use respond::{CLIENT_LEFT, Own, bad_head, slow_head};
+pub use stack::{Record, Response, stack};
+pub use worker::{Scratch, Worker};

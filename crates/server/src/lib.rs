@@ -1,1 +1,13 @@
 //! The public side: listeners, connections, drain.
+
+mod connection;
+mod head;
+mod house;
+mod inbound;
+mod listener;
+mod server;
+mod tunnel;
+mod worker;
+
+pub use listener::Bound;
+pub use server::{Cut, Error, Server};

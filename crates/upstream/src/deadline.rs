@@ -141,6 +141,13 @@ pub async fn sweep(mut each_tick: impl FnMut() -> bool) {
     }
 }
 
+/// Wakes every task of this thread that waits under a limit, so that it looks around: when a drain begins.
+pub fn wake_all() {
+    let wakers: Vec<Waker> =
+        TABLE.with_borrow_mut(|table| table.slots.iter_mut().filter_map(|slot| slot.waker.take()).collect());
+    wakers.into_iter().for_each(Waker::wake);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

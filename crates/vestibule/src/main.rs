@@ -1,2 +1,37 @@
-//! The `vestibule` binary.
-fn main() {}
+//! The `vestibule` binary: command line, start-up order, signals.
+
+mod check;
+mod command;
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::command::{Command, CommandLine};
+
+/// A forwarder allocates small things often; mimalloc does that with fewer instructions than the C library.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit status for what the operator has to mend: command line, configuration, addresses.
+const OPERATOR_ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    let CommandLine { command } = CommandLine::parse();
+    logging::start();
+    let outcome = match command {
+        Command::Serve { config } => serve::from_file(config.as_deref()),
+        Command::Check { config } => check::run(config.as_deref()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("vestibule: {error:#}");
+            let is_operators = error.downcast_ref::<vestibule_config::Error>().is_some()
+                || error.downcast_ref::<serve::CannotStart>().is_some();
+            ExitCode::from(if is_operators { OPERATOR_ERROR } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,52 @@
+# The commands of the project. Everything runs on Debian 12 with Rust from rustup; `make deps` installs the rest.
+
+CARGO ?= cargo
+# Profile of the tests: what is shipped is what is tested.
+PROFILE ?= release
+# How many random kills `make test-kills` makes.
+KILLS ?= 1000
+
+# What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
+PROGRAMS = puma unicorn thin passenger passenger-config ruby wrk nginx haproxy caddy curl sha256sum
+PACKAGES = puma unicorn thin passenger ruby-rack wrk nginx-light haproxy caddy curl ca-certificates coreutils
+
+.PHONY: build test test-kills lint doc bench deps
+
+build:
+	$(CARGO) build --release
+
+## Every test: the crates' own, then the behaviour of the real binary. Nothing is skipped.
+test: deps
+	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast
+
+## Random kills of real servers under load: no POST may be executed twice.
+test-kills: deps
+	VESTIBULE_KILLS=$(KILLS) $(CARGO) test --profile $(PROFILE) --test behaviour random_kills -- --nocapture
+
+## Formatting, clippy and the documentation, with warnings denied.
+lint: doc
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+## nginx, HAProxy, Caddy and Vestibule side by side.
+bench: deps
+	$(CARGO) bench --bench compare
+
+## Installs what is missing, with apt, as root or through sudo; says what is missing where it cannot.
+deps:
+	@missing=""; for program in $(PROGRAMS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v $$program >/dev/null 2>&1 || missing="$$missing $$program"; \
+	done; \
+	ruby -e 'require "rack"' >/dev/null 2>&1 || missing="$$missing rack"; \
+	[ -z "$$missing" ] && exit 0; \
+	echo "missing:$$missing"; \
+	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo"; \
+	if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$$as_root" ] && ! command -v sudo >/dev/null 2>&1; }; then \
+	  echo "install these Debian packages, then try again: $(PACKAGES)" >&2; exit 1; \
+	fi; \
+	$$as_root apt-get update -q && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(PACKAGES) || \
+	{ echo "apt-get failed; the tests need: $(PACKAGES)" >&2; exit 1; }

@@ -1,0 +1,182 @@
+//! The thread that writes the access log, so that no worker waits for a disk or a slow reader of our output.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use vestibule_config::{AccessFormat, Log, LogOutput};
+
+use crate::access_log::AccessLog;
+
+/// Pieces under way to the thread at once, of up to 32 KiB each.
+const UNDER_WAY: usize = 256;
+
+/// Why the access log cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Its file cannot be opened.
+    #[error("cannot open the access log {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Its thread cannot be started.
+    #[error("cannot start the access log's thread")]
+    Thread(#[source] io::Error),
+}
+
+enum Piece {
+    Lines(Vec<u8>),
+    Reopen,
+    End,
+}
+
+/// The way of a worker's lines to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSender {
+    pieces: SyncSender<Piece>,
+    lost: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Piece::Lines(_) => "Lines",
+            Piece::Reopen => "Reopen",
+            Piece::End => "End",
+        })
+    }
+}
+
+impl LogSender {
+    /// Hands lines over. When the thread cannot keep up they are dropped and counted: traffic goes first.
+    pub(crate) fn lines(&self, lines: Vec<u8>) {
+        if let Err(TrySendError::Full(Piece::Lines(lines))) = self.pieces.try_send(Piece::Lines(lines)) {
+            let count = lines.iter().filter(|&&byte| byte == b'\n').count();
+            self.lost.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The access log's thread.
+#[derive(Debug)]
+pub struct LogFile {
+    format: AccessFormat,
+    sender: LogSender,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogFile {
+    /// Opens the log that `log` asks for; `None` when it asks for none.
+    ///
+    /// # Errors
+    /// [`LogError`] when its file cannot be opened.
+    pub fn open(log: &Log) -> Result<Option<Self>, LogError> {
+        let format = match log.access {
+            AccessFormat::Off => return Ok(None),
+            AccessFormat::Auto => match &log.output {
+                LogOutput::Stdout if io::IsTerminal::is_terminal(&io::stdout()) => AccessFormat::Line,
+                _ => AccessFormat::Json,
+            },
+            decided => decided,
+        };
+        let output = Output::open(&log.output)?;
+        let (pieces, received) = sync_channel(UNDER_WAY);
+        let lost = Arc::new(AtomicU64::new(0));
+        let sender = LogSender { pieces, lost: Arc::clone(&lost) };
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_all(&received, output, &lost))
+            .map_err(LogError::Thread)?;
+        Ok(Some(LogFile { format, sender, thread: Some(thread) }))
+    }
+
+    /// The log of one worker.
+    pub fn log(&self) -> AccessLog {
+        AccessLog::new(self.format, self.sender.clone())
+    }
+
+    /// Opens the file anew, for log rotation.
+    pub fn reopen(&self) {
+        let _ = self.sender.pieces.send(Piece::Reopen);
+    }
+
+    /// Writes what is under way and ends the thread.
+    pub fn close(mut self) {
+        let _ = self.sender.pieces.send(Piece::End);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+enum Output {
+    Stdout,
+    File(PathBuf, File),
+}
+
+impl Output {
+    fn open(output: &LogOutput) -> Result<Self, LogError> {
+        match output {
+            LogOutput::Stdout => Ok(Output::Stdout),
+            LogOutput::File(path) => match append(path) {
+                Ok(file) => Ok(Output::File(path.clone(), file)),
+                Err(source) => Err(LogError::Open { path: path.clone(), source }),
+            },
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Output::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                stdout.flush()
+            }
+            Output::File(_, file) => file.write_all(bytes),
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Output::File(path, file) = self {
+            match append(path) {
+                Ok(new) => *file = new,
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "cannot open the access log anew; the old file stays");
+                }
+            }
+        }
+    }
+}
+
+fn append(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn write_all(pieces: &Receiver<Piece>, mut output: Output, lost: &AtomicU64) {
+    let mut has_failed = false;
+    while let Ok(piece) = pieces.recv() {
+        match piece {
+            Piece::Lines(lines) => match output.write(&lines) {
+                Ok(()) => has_failed = false,
+                Err(error) if !has_failed => {
+                    has_failed = true;
+                    tracing::error!(%error, "cannot write the access log");
+                }
+                Err(_) => {}
+            },
+            Piece::Reopen => output.reopen(),
+            Piece::End => return,
+        }
+        let count = lost.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            tracing::warn!(lines = count, "access log lines were dropped: its output is too slow");
+        }
+    }
+}

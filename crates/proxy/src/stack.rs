@@ -1,0 +1,67 @@
+//! The way of a request: the layers in their order. Reading this function is reading the product.
+
+use std::net::IpAddr;
+
+use vestibule_upstream::{Answer, Client, Trace};
+
+use crate::forward::forward;
+use crate::forwarded::client_address;
+use crate::request::Request;
+use crate::request_id::RequestId;
+use crate::respond::{self, Own};
+use crate::worker::{Scratch, Worker};
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Response {
+    /// The application's. Its body streams from there, carrying the permit.
+    Upstream(Answer),
+    /// Ours.
+    Own(Own),
+}
+
+/// What is known about a request beside its answer; for the access log.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its identity.
+    pub id: RequestId,
+    /// The address it really came from.
+    pub client: IpAddr,
+    /// Index of its upstream.
+    pub upstream: Option<usize>,
+    /// What happened on its way.
+    pub trace: Trace,
+}
+
+/// Answers one request.
+pub async fn stack(
+    worker: &Worker,
+    request: &Request<'_>,
+    scratch: &mut Scratch,
+    client: &mut dyn Client,
+) -> (Response, Record) {
+    let mut record = Record {
+        id: RequestId::of(request),
+        client: client_address(request, &worker.config.trusted_proxies),
+        upstream: None,
+        trace: Trace::default(),
+    };
+    let host = request.head.host.of(request.bytes);
+    let path = request.head.path(request.bytes);
+    let Some(route) = worker.config.routes.find(host, path) else {
+        return (Response::Own(respond::no_route(request)), record);
+    };
+    record.upstream = Some(route.0);
+    let Some(upstream) = worker.upstreams.get(route.0) else {
+        return (Response::Own(respond::no_route(request)), record);
+    };
+    let about = (record.client, &record.id);
+    let response = match forward(worker, upstream, request, about, scratch, client, &mut record.trace).await {
+        Ok(answer) => Response::Upstream(answer),
+        Err(error) => {
+            upstream.count_failure(&error);
+            Response::Own(respond::of_error(&error, request))
+        }
+    };
+    (response, record)
+}

@@ -1,0 +1,92 @@
+//! What one worker thread has at hand for its requests.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use vestibule_config::Config;
+use vestibule_http1::RequestHead;
+use vestibule_upstream::Upstream;
+
+use crate::access_log::AccessLog;
+
+/// The things of one worker thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its number, from 0.
+    pub id: usize,
+    /// What the operator wrote.
+    pub config: Arc<Config>,
+    /// The upstreams, as [`vestibule_config::UpstreamId`] counts them.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Where its access log lines go.
+    pub access_log: AccessLog,
+    serial: Cell<u64>,
+    date: RefCell<Date>,
+}
+
+impl Worker {
+    /// The worker with number `id`.
+    pub fn new(id: usize, config: Arc<Config>, upstreams: Vec<Arc<Upstream>>, access_log: AccessLog) -> Self {
+        Worker { id, config, upstreams, access_log, serial: Cell::new(0), date: RefCell::default() }
+    }
+
+    /// A number that no other request of the process has.
+    pub fn next_serial(&self) -> u64 {
+        let serial = self.serial.get() + 1;
+        self.serial.set(serial);
+        serial << 16 | (self.id as u64 & 0xffff)
+    }
+
+    /// Writes a `Date` field (RFC 9110 6.6.1).
+    pub fn write_date(&self, out: &mut Vec<u8>, now: SystemTime) {
+        let mut date = self.date.borrow_mut();
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if date.second != second {
+            date.second = second;
+            date.line.clear();
+            vestibule_http1::field(
+                &mut date.line,
+                b"Date",
+                httpdate::HttpDate::from(now).to_string().as_bytes(),
+            );
+        }
+        out.extend_from_slice(&date.line);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Date {
+    second: u64,
+    line: Vec<u8>,
+}
+
+/// Memory that a connection uses while it has a request, and then leaves to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The head being parsed.
+    pub head: RequestHead,
+    /// Its bytes.
+    pub head_bytes: Vec<u8>,
+    /// What goes to the client.
+    pub answer: Vec<u8>,
+    /// What goes to the application.
+    pub(crate) outgoing: Vec<u8>,
+    /// A chunked body, decoded.
+    pub(crate) body: Vec<u8>,
+}
+
+/// What one set of buffers may keep between two requests.
+const KEPT: usize = 64 * 1024;
+
+impl Scratch {
+    /// Makes it fit for keeping: what an unusual request made large is given back.
+    pub fn trim(&mut self) {
+        for buffer in [&mut self.head_bytes, &mut self.answer, &mut self.outgoing, &mut self.body] {
+            buffer.clear();
+            if buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
+    }
+}

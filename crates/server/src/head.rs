@@ -1,0 +1,106 @@
+//! The head of an answer to an HTTP/1 client.
+
+use std::time::SystemTime;
+
+use vestibule_http1::{BodyLength, Method, Name, ResponseHead, Version, field, number_field, status_line};
+use vestibule_proxy::{Own, Worker, is_of_this_hop};
+
+/// How the body of an answer to the client is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// There is none, or its bytes stand as they are, as many as the head says.
+    Plain,
+    /// In chunks.
+    Chunked,
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// What of the request decides the form of the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) version: Version,
+    pub(crate) method: Method,
+}
+
+impl BodyFraming {
+    pub(crate) fn of(body: BodyLength, asked: Asked) -> Self {
+        match (body, asked.version) {
+            (BodyLength::None | BodyLength::Length(_), _) => BodyFraming::Plain,
+            (_, Version::Http11) => BodyFraming::Chunked,
+            (_, Version::Http10) => BodyFraming::UntilClose,
+        }
+    }
+}
+
+/// Writes the head of an application's answer in its one canonical form.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    (head, bytes): (&ResponseHead, &[u8]),
+    asked: Asked,
+    keep_alive: bool,
+    worker: &Worker,
+) {
+    status_line(out, head.status, head.reason.of(bytes));
+    let nominates = head.nominates_fields();
+    let mut has_date = false;
+    for line in &head.fields {
+        has_date |= line.kind == Name::Date;
+        let name = line.name.of(bytes);
+        let is_dropped = is_of_this_hop(line.kind) || (nominates && head.is_nominated(bytes, name));
+        if !is_dropped {
+            field(out, name, line.value.of(bytes));
+        }
+    }
+    if !has_date && head.status >= 200 {
+        worker.write_date(out, SystemTime::now());
+    }
+    if head.status == 101 {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        if let Some(protocol) = head.upgrade {
+            field(out, b"Upgrade", protocol.of(bytes));
+        }
+        out.extend_from_slice(b"\r\n");
+        return;
+    }
+    match (head.body, BodyFraming::of(head.body, asked)) {
+        (BodyLength::Length(length), _) => number_field(out, b"Content-Length", length),
+        // What a GET would have had (RFC 9110 8.6), where the application said it.
+        (BodyLength::None, _) if asked.method == Method::Head || head.status == 304 => {
+            if let Some(length) = head.field(bytes, Name::ContentLength)
+                && !length.is_empty()
+                && length.iter().all(u8::is_ascii_digit)
+            {
+                field(out, b"Content-Length", length);
+            }
+        }
+        (_, BodyFraming::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        _ => {}
+    }
+    end(out, asked, keep_alive);
+}
+
+/// Writes an answer of our own, head and body.
+pub(crate) fn write_own(out: &mut Vec<u8>, own: &Own, asked: Asked, keep_alive: bool, worker: &Worker) {
+    status_line(out, own.status, b"");
+    worker.write_date(out, SystemTime::now());
+    field(out, b"Content-Type", own.content_type.as_bytes());
+    number_field(out, b"Content-Length", own.body.len() as u64);
+    if let Some(seconds) = own.retry_after {
+        number_field(out, b"Retry-After", u64::from(seconds));
+    }
+    field(out, b"Cache-Control", b"no-store");
+    end(out, asked, keep_alive);
+    if asked.method != Method::Head {
+        out.extend_from_slice(own.body.as_bytes());
+    }
+}
+
+fn end(out: &mut Vec<u8>, asked: Asked, keep_alive: bool) {
+    match (keep_alive, asked.version) {
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, Version::Http11) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,18 @@
+//! `vestibule check`: says what is wrong with a configuration.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::command::find_config;
+
+/// Checks the configuration that `serve` would take.
+pub(crate) fn run(named: Option<&Path>) -> anyhow::Result<ExitCode> {
+    match find_config(named) {
+        Some(path) => {
+            vestibule_config::load(&path)?;
+            println!("{}: ok", path.display());
+        }
+        None => println!("no configuration found: the defaults are used"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,36 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// Public front-end of a Ruby Rack application: forwards HTTP to its Unix socket and loses nothing while it restarts.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, arg_required_else_help = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the application to the public.
+    Serve {
+        /// The configuration [default: ./vestibule.toml or /etc/vestibule/vestibule.toml if there is one; every key
+        /// has a default]
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
+    /// Check a configuration: says all that is wrong with it, and where.
+    Check {
+        /// The configuration, found as by `serve`
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
+}
+
+/// The configuration that the command line names, or that lies where it is looked for; `None` when there is none.
+pub(crate) fn find_config(named: Option<&Path>) -> Option<PathBuf> {
+    let usual = ["vestibule.toml", "/etc/vestibule/vestibule.toml"];
+    named.map(Path::to_owned).or_else(|| usual.into_iter().map(PathBuf::from).find(|path| path.exists()))
+}

@@ -1,0 +1,191 @@
+//! `vestibule serve`: the order of starting up, the control thread, the order of ending.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use vestibule_config::Config;
+use vestibule_proxy::LogFile;
+use vestibule_server::{Bound, Cut, Server};
+use vestibule_upstream::{Monitor, Upstream};
+
+use crate::command::find_config;
+
+/// Something outside of the configuration that the operator has to mend.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct CannotStart(String);
+
+/// Serves by the configuration that `named` names, or that is found.
+///
+/// # Errors
+/// Whatever keeps it from starting, or a worker that failed.
+pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let config = match find_config(named) {
+        Some(path) => {
+            let config = vestibule_config::load(&path)?;
+            tracing::info!(file = %path.display(), "configuration");
+            config
+        }
+        None => Config::default(),
+    };
+    run(config, |_| {})
+}
+
+/// Serves by `config` until a signal ends it. `beside` is called on the control thread, inside its event loop, once
+/// everything runs.
+///
+/// # Errors
+/// Whatever keeps it from starting, or a worker that failed.
+pub(crate) fn run(config: Config, beside: impl FnOnce(&[Arc<Upstream>])) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
+    let log = LogFile::open(&config.log).map_err(|error| CannotStart(with_cause(&error)))?;
+    let bound = bind(&config)?;
+    let config = Arc::new(config);
+    // The control thread: everything that is not traffic.
+    let control = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let code = control.block_on(async {
+        let mut upstreams = Vec::new();
+        for settings in &config.upstreams {
+            let (upstream, orders) = Upstream::new(settings.clone(), config.workers.get())
+                .with_context(|| format!("upstream {}", settings.name))?;
+            tokio::task::spawn_local(Monitor::new(Arc::clone(&upstream), orders).run());
+            upstreams.push(upstream);
+        }
+        // From here on signals wait for us instead of ending the process.
+        let mut signals = Signals::new()?;
+        let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
+        let server = Server::start(&config, &upstreams, bound, log.as_ref())?;
+        for address in addresses {
+            tracing::info!("listening on {address}");
+        }
+        beside(&upstreams);
+        until_ended(server, &config, log.as_ref(), &mut signals).await
+    });
+    if let Some(log) = log {
+        log.close();
+    }
+    code
+}
+
+/// Binds all listeners; what is wrong with any of them is said at once.
+fn bind(config: &Config) -> anyhow::Result<Vec<Bound>> {
+    let mut bound = Vec::new();
+    let mut wrong = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        match Bound::bind(listener, config.workers.get()) {
+            Ok(listener) => bound.push(listener),
+            Err(error) => {
+                let instead = match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        "another program listens there: end it, or choose another address"
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "ports below 1024 need the capability CAP_NET_BIND_SERVICE, or root"
+                    }
+                    io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+                    _ => "choose another address",
+                };
+                wrong.push(config.listener_error(index, error.to_string(), instead.to_owned()).to_string());
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(bound) } else { Err(CannotStart(wrong.join("\n")).into()) }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Every client and every upstream connection is a descriptor, so we take what we may have.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reopen: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the signal to end; does what the others ask meanwhile.
+    async fn end(&mut self, log: Option<&LogFile>) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.reopen.recv() => {
+                    if let Some(log) = log {
+                        log.reopen();
+                    }
+                }
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: reloading is not supported yet; nothing was changed");
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the end, drains, and says what was cut.
+async fn until_ended(
+    mut server: Server,
+    config: &Config,
+    log: Option<&LogFile>,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        name = signals.end(log) => tracing::info!(signal = name, "draining"),
+        failed = server.ended() => {
+            failed.context("a worker failed")?;
+            anyhow::bail!("the workers ended by themselves");
+        }
+    }
+    let patience =
+        config.upstreams.iter().map(|upstream| upstream.drain_timeout).max().unwrap_or(Duration::ZERO);
+    server.drain();
+    let why = tokio::select! {
+        cut = server.ended() => return Ok(ended(cut.context("a worker failed")?, "drained")),
+        name = signals.end(log) => name,
+        () = tokio::time::sleep(patience) => "drain.timeout",
+    };
+    server.cut();
+    Ok(ended(server.ended().await.context("a worker failed")?, why))
+}
+
+/// The last line of the log. Tunnels have no end of their own, so that closing them is no failure.
+fn ended(cut: Cut, why: &str) -> ExitCode {
+    let Cut { requests, tunnels } = cut;
+    if requests == 0 {
+        tracing::info!(why, requests_cut = requests, tunnels_closed = tunnels, "stopped");
+        ExitCode::SUCCESS
+    } else {
+        tracing::error!(why, requests_cut = requests, tunnels_closed = tunnels, "stopped");
+        ExitCode::FAILURE
+    }
+}

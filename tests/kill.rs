@@ -1,0 +1,88 @@
+//! Killed servers: nothing is lost but what the application had read and may not be repeated, and no POST runs twice.
+
+use std::time::Duration;
+
+use crate::restart::under_load;
+use crate::support::app::{App, Kind};
+use crate::support::dir::Dir;
+use crate::support::load::Load;
+use crate::support::turn;
+use crate::support::vestibule::{Vestibule, config};
+
+/// Kills in a row, each under load.
+const KILLS: usize = 3;
+
+fn loses_only_what_was_read(kind: Kind, restart: impl FnMut(&mut App)) {
+    let _turn = turn::heavy();
+    let outcome = under_load(kind, KILLS, restart);
+    outcome.report.assert_only_read_posts_failed(&outcome.app.ledger(), KILLS * read_at_once(kind));
+}
+
+/// Requests that the server may have read without having answered: it runs some, and two of the four read ahead
+/// from every connection that they have accepted (Thin in its event loop, Passenger in its core).
+fn read_at_once(kind: Kind) -> usize {
+    match kind {
+        Kind::Thin | Kind::Passenger => 16,
+        _ => kind.at_once(),
+    }
+}
+
+#[test]
+fn loses_only_read_posts_when_puma_is_killed() {
+    loses_only_what_was_read(Kind::Puma, App::kill_and_start);
+}
+
+#[test]
+fn loses_only_read_posts_when_a_puma_cluster_is_killed() {
+    loses_only_what_was_read(Kind::PumaCluster { preload: true }, App::kill_and_start);
+}
+
+#[test]
+fn loses_only_read_posts_when_unicorn_is_killed() {
+    loses_only_what_was_read(Kind::Unicorn, App::kill_and_start);
+}
+
+#[test]
+fn loses_only_read_posts_when_thin_is_killed() {
+    loses_only_what_was_read(Kind::Thin, App::kill_and_start);
+}
+
+#[test]
+fn loses_only_read_posts_when_passenger_is_killed() {
+    loses_only_what_was_read(Kind::Passenger, App::kill_and_start);
+}
+
+/// `thin restart` cuts what runs.
+#[test]
+fn loses_only_read_posts_over_thin_restart() {
+    loses_only_what_was_read(Kind::Thin, App::restart_thin);
+}
+
+/// `make test-kills` sets VESTIBULE_KILLS to 1000.
+#[test]
+fn executes_no_post_twice_over_random_kills() {
+    let _turn = turn::heavy();
+    let kills: usize = std::env::var("VESTIBULE_KILLS")
+        .map_or(20, |count| count.parse().expect("VESTIBULE_KILLS is a number"));
+    let kinds = [Kind::Puma, Kind::PumaCluster { preload: true }, Kind::Unicorn, Kind::Thin, Kind::Passenger];
+    let mut failed = 0;
+    for (index, kind) in kinds.into_iter().enumerate() {
+        let dir = Dir::new();
+        let mut app = App::start(kind, &dir);
+        let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+        let load = Load::start(vestibule.address(), 100);
+        let share = kills / kinds.len() + usize::from(index < kills % kinds.len());
+        for _ in 0..share {
+            load.wait_for(20);
+            load.wait_until_caught_up();
+            std::thread::sleep(Duration::from_micros(fastrand::u64(0..50_000)));
+            app.kill9();
+            app.run();
+        }
+        app.wait_until_answers();
+        let report = load.stop();
+        println!("{share} kills of {kind:?}: {}", report.summary());
+        failed += report.assert_only_read_requests_failed(&app.ledger(), share * read_at_once(kind));
+    }
+    println!("{kills} kills: no POST was executed twice, {failed} were read and lost");
+}

@@ -1,0 +1,211 @@
+//! The ledger: what may be sent a second time, and what may not.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::support::client::{Client, get, post};
+use crate::support::dir::Dir;
+use crate::support::fake::{Conversation, Fake};
+use crate::support::vestibule::{Vestibule, config};
+use crate::support::wait::{seconds, until_true};
+
+/// A Vestibule in front of `script`.
+fn before(dir: &Dir, script: impl Fn(&mut Conversation) + Send + Sync + 'static) -> (Vestibule, Fake) {
+    let origin = Fake::start(&dir.socket(), script);
+    (Vestibule::start(dir, &config(dir, "hold = { timeout = \"5s\" }")), origin)
+}
+
+/// Answers everything on the connections that the test does not spoil.
+fn serve(conversation: &mut Conversation) {
+    while let Some(request) = conversation.request() {
+        conversation.answer(request.target());
+    }
+}
+
+fn bodies(origin: &Fake) -> Vec<String> {
+    origin.requests().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect()
+}
+
+#[test]
+fn replays_a_post_when_the_kept_connection_was_closed_before_it() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        if conversation.number == 0 {
+            let request = conversation.request().expect("a request");
+            conversation.answer(request.target()); // and close, though the answer promised to stay
+        } else {
+            serve(conversation);
+        }
+    });
+    assert_eq!(get(vestibule.address(), "/first").text(), "/first");
+    for index in 0..20 {
+        let body = format!("post-{index}");
+        assert_eq!(post(vestibule.address(), "/second", body.as_bytes()).status, 200);
+    }
+    let posts: Vec<_> = bodies(&origin).into_iter().filter(|body| !body.is_empty()).collect();
+    assert_eq!(posts, (0..20).map(|index| format!("post-{index}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn replays_a_post_that_the_dead_peer_had_not_read() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        if conversation.number < 2 {
+            conversation.wait_for_bytes(); // and close with them unread
+        } else {
+            serve(conversation);
+        }
+    });
+    let answer = post(vestibule.address(), "/once", b"only-once");
+    assert_eq!((answer.status, bodies(&origin)), (200, vec!["only-once".to_owned()]));
+}
+
+#[test]
+fn replays_a_post_whose_end_the_dead_peer_had_not_read() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        if conversation.number == 0 {
+            conversation.wait_for_bytes();
+            conversation.exact(10).expect("ten bytes"); // of the socket's first block
+        } else {
+            serve(conversation);
+        }
+    });
+    // More than the fake takes in one read, so that its end is unread for certain.
+    let body = vec![b'x'; 200 * 1024];
+    let answer = post(vestibule.address(), "/once", &body);
+    // Only a server that is known to read whole bodies first may be asked again; this one is not.
+    assert!(matches!(answer.status, 200 | 502), "{}", answer.status);
+    let whole = origin.requests().iter().filter(|request| request.body == body).count();
+    assert_eq!(whole, usize::from(answer.status == 200), "a POST runs once or is a 502");
+}
+
+#[test]
+fn never_repeats_a_post_that_the_peer_had_read() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        if conversation.request().is_some_and(|request| request.line().starts_with("POST")) {
+            return; // read, perhaps executed, not answered
+        }
+        conversation.answer("fine");
+    });
+    assert_eq!(post(vestibule.address(), "/once", b"read-and-lost").status, 502);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(bodies(&origin), ["read-and-lost"]);
+}
+
+#[test]
+fn never_repeats_a_post_that_the_peer_had_read_on_a_kept_connection() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        while let Some(request) = conversation.request() {
+            if request.line().starts_with("POST") {
+                return;
+            }
+            conversation.answer(request.target());
+        }
+    });
+    assert_eq!(get(vestibule.address(), "/warm").status, 200);
+    assert_eq!(post(vestibule.address(), "/once", b"read-and-lost").status, 502);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(bodies(&origin), ["", "read-and-lost"]);
+}
+
+#[test]
+fn repeats_a_get_once_when_a_kept_connection_dies_after_reading_it() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        while let Some(request) = conversation.request() {
+            if request.target() == "/again" && conversation.number == 0 {
+                return;
+            }
+            conversation.answer(request.target());
+        }
+    });
+    assert_eq!(get(vestibule.address(), "/warm").status, 200);
+    assert_eq!(get(vestibule.address(), "/again").text(), "/again");
+    let again = origin.requests().iter().filter(|request| request.target() == "/again").count();
+    assert_eq!(again, 2);
+}
+
+#[test]
+fn gives_up_on_a_get_that_kills_every_connection() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        while let Some(request) = conversation.request() {
+            if request.target() == "/poison" {
+                return;
+            }
+            conversation.answer(request.target());
+        }
+    });
+    assert_eq!(get(vestibule.address(), "/warm").status, 200);
+    assert_eq!(get(vestibule.address(), "/poison").status, 502);
+    let poison = origin.requests().iter().filter(|request| request.target() == "/poison").count();
+    assert!(poison <= 2, "the same request went out {poison} times");
+}
+
+#[test]
+fn cuts_the_client_when_an_answer_breaks_off() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        if conversation.request().is_some() {
+            let _ = conversation.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly the beginning");
+        }
+    });
+    let mut client = Client::connect(vestibule.address()).expect("a connection");
+    let error = client.get("/broken").expect_err("a broken answer must not look whole");
+    assert!(
+        error.to_string().contains("closed after") || error.kind() == std::io::ErrorKind::ConnectionReset,
+        "{error}"
+    );
+    assert_eq!(origin.requests().len(), 1, "an answer that had begun is not asked for again");
+}
+
+#[test]
+fn evicts_kept_connections_of_the_last_generation() {
+    let dir = Dir::new();
+    let (vestibule, old) = before(&dir, serve);
+    for _ in 0..3 {
+        assert_eq!(get(vestibule.address(), "/old").status, 200);
+    }
+    // The old server still runs, and its connections still stand.
+    fs::remove_file(dir.socket()).expect("the socket file is removed");
+    let new = Fake::start(&dir.socket(), serve);
+    until_true("traffic goes to the new generation", seconds(2), || {
+        assert_eq!(get(vestibule.address(), "/switch").status, 200);
+        !new.requests().is_empty()
+    });
+    let seen = old.requests().len();
+    for _ in 0..10 {
+        assert_eq!(post(vestibule.address(), "/new", b"to the new one").status, 200);
+    }
+    assert_eq!(old.requests().len(), seen, "the old generation gets nothing more");
+}
+
+#[test]
+fn answers_502_to_a_malformed_answer_and_asks_once() {
+    for (index, answer) in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhello",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HELLO\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: unasked\r\n\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let dir = Dir::new();
+        let (vestibule, origin) = before(&dir, move |conversation| {
+            if conversation.request().is_some() {
+                let _ = conversation.write(answer);
+                conversation.wait_for_close();
+            }
+        });
+        let path = format!("/{index}");
+        assert_eq!(get(vestibule.address(), &path).status, 502, "{answer:?}");
+        assert_eq!(origin.requests().len(), 1, "{answer:?}");
+    }
+}
