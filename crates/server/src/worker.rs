@@ -33,7 +33,8 @@ pub(crate) fn run(
     let house = House::new(worker, most_connections);
     runtime.block_on(async {
         let ticking = Rc::clone(&house);
-        tokio::task::spawn_local(deadline::sweep(move || tick(&ticking)));
+        let mut samples = vec![0; house.worker.upstreams.len()];
+        tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut samples)));
         let listeners: Vec<Listener> = sockets.into_iter().map(Listener::new).collect::<io::Result<_>>()?;
         let accepting: Vec<_> = listeners
             .into_iter()
@@ -59,14 +60,14 @@ pub(crate) fn run(
 }
 
 /// What a worker does ten times a second; whether requests in flight are to be sampled.
-fn tick(house: &House) -> bool {
+fn tick(house: &House, samples: &mut [u32]) -> bool {
     house.worker.access_log.flush();
-    let mut is_sampling = false;
-    for upstream in &house.worker.upstreams {
+    let mut is_due = false;
+    for (upstream, last) in house.worker.upstreams.iter().zip(samples) {
         upstream.tidy(house.worker.id);
-        is_sampling |= upstream.is_sampling();
+        is_due |= upstream.is_sample_due(last);
     }
-    is_sampling
+    is_due
 }
 
 /// Accepts until it is time to drain; then takes what the kernel has accepted in our name, and stops listening.

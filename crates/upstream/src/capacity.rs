@@ -6,7 +6,7 @@
 //! that we sent over a Unix socket. All in flight read, and more in line: it can take more. One that lies unread for
 //! longer than [`SETTLED`]: it cannot.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A request unread for this long waits for something else than its turn of the processor.
@@ -26,49 +26,42 @@ pub struct Capacity {
     pub ceiling: u32,
 }
 
-/// Where the workers leave what they see while the monitor samples.
+/// A sample is read this long after it was asked for: by then every worker has had a tick.
+const WINDOW: Duration = Duration::from_millis(180);
+
+/// Where the workers leave what they see when the monitor asks for a sample.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
-    epoch: AtomicU32,
-    is_sampling: AtomicBool,
+    /// Counts the samples asked for.
+    number: AtomicU32,
+    read: AtomicU32,
     unread: AtomicU32,
     /// Unread as well, but sent only just now.
     young: AtomicU32,
 }
 
 impl Samples {
-    #[inline]
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
-    /// Whether workers should wake their requests in flight, so that each looks after its own.
-    pub(crate) fn is_running(&self) -> bool {
-        self.is_sampling.load(Ordering::Relaxed)
+    /// Whether a sample was asked for that is not the one with the number `last`, which is brought up to date.
+    pub(crate) fn is_due(&self, last: &mut u32) -> bool {
+        let number = self.number.load(Ordering::Relaxed);
+        std::mem::replace(last, number) != number
     }
 
     /// One request in flight, sent `age` ago, of which the application has not read `unread` bytes.
     pub(crate) fn saw(&self, age: Duration, unread: Option<u32>) {
-        match unread {
-            Some(0) => {}
-            Some(_) if age >= SETTLED => {
-                self.unread.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {
-                self.young.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        let counter = match unread {
+            Some(0) => &self.read,
+            Some(_) if age >= SETTLED => &self.unread,
+            _ => &self.young,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn start(&self) {
+    fn ask(&self) {
+        self.read.store(0, Ordering::Relaxed);
         self.unread.store(0, Ordering::Relaxed);
         self.young.store(0, Ordering::Relaxed);
-        self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.is_sampling.store(true, Ordering::Relaxed);
-    }
-
-    fn stop(&self) {
-        self.is_sampling.store(false, Ordering::Relaxed);
+        self.number.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -82,8 +75,14 @@ pub(crate) struct Estimate {
     not_before: Option<Instant>,
     /// Unread requests in the sample before, when there were any.
     unread_before: u32,
-    has_sample: bool,
+    /// When the sample under way was asked for.
+    asked: Option<Instant>,
+    /// The cap before the trial under way, and how many samples it still has to prove itself.
+    trial: Option<(u32, u32)>,
 }
+
+/// Samples within which a trial must show that all is read, or the cap goes back.
+const TRIAL: u32 = 2;
 
 /// What the gate looked like when a sample was read.
 #[derive(Debug, Clone, Copy)]
@@ -101,47 +100,69 @@ impl Estimate {
             rest: FIRST_REST,
             not_before: None,
             unread_before: 0,
-            has_sample: false,
+            asked: None,
+            trial: None,
         }
     }
 
-    /// Reads the running sample and starts the next, as long as there is something to learn; the new cap, if it
-    /// changes. To be called every other tick or so.
-    pub(crate) fn update(&mut self, samples: &Samples, load: Load) -> Option<u32> {
+    /// Reads the sample under way and asks for the next, as long as there is something to learn; the new cap, if it
+    /// changes. To be called often.
+    pub(crate) fn update(&mut self, samples: &Samples, load: Load, now: Instant) -> Option<u32> {
         let is_full = load.in_flight >= load.cap && load.is_waited_for;
-        let had_sample = std::mem::replace(&mut self.has_sample, is_full);
         if !is_full || self.capacity.floor == self.capacity.ceiling {
-            self.has_sample = false;
+            self.asked = None;
             self.unread_before = 0;
-            samples.stop();
             return None;
         }
-        let unread = samples.unread.load(Ordering::Relaxed);
-        let young = samples.young.load(Ordering::Relaxed);
-        samples.start();
-        if !had_sample {
+        let Some(asked) = self.asked else {
+            self.asked = Some(now);
+            self.trial = None;
+            samples.ask();
+            return None;
+        };
+        if now.saturating_duration_since(asked) < WINDOW {
             return None;
         }
+        let [read, unread, young] =
+            [&samples.read, &samples.unread, &samples.young].map(|count| count.load(Ordering::Relaxed));
+        self.asked = Some(now);
+        samples.ask();
         let lasting = unread.min(std::mem::replace(&mut self.unread_before, unread));
-        if unread == 0 && young == 0 {
-            return self.grow(load.cap);
+        if lasting > 0 {
+            self.shrink(load.cap, lasting, now)
+        } else if unread == 0 && young == 0 && read >= load.cap {
+            self.grow(load.cap, now)
+        } else {
+            self.doubt(load.cap, now)
         }
-        if lasting > 0 { self.shrink(load.cap, lasting) } else { None }
     }
 
-    fn grow(&mut self, cap: u32) -> Option<u32> {
-        if cap >= self.capacity.ceiling || self.not_before.is_some_and(|time| Instant::now() < time) {
+    /// A sample that says nothing clear: a trial does not live on that.
+    fn doubt(&mut self, cap: u32, now: Instant) -> Option<u32> {
+        match self.trial.take()? {
+            (before, 0 | 1) => self.shrink(cap, cap.saturating_sub(before), now),
+            (before, left) => {
+                self.trial = Some((before, left - 1));
+                None
+            }
+        }
+    }
+
+    fn grow(&mut self, cap: u32, now: Instant) -> Option<u32> {
+        if cap >= self.capacity.ceiling || self.not_before.is_some_and(|time| now < time) {
             return None;
         }
+        self.trial = Some((cap, TRIAL));
         let step = self.step;
         self.step = step.saturating_mul(2).min(cap.max(1));
         Some(cap.saturating_add(step).min(self.capacity.ceiling))
     }
 
-    fn shrink(&mut self, cap: u32, unread: u32) -> Option<u32> {
+    fn shrink(&mut self, cap: u32, unread: u32, now: Instant) -> Option<u32> {
         self.unread_before = 0;
+        self.trial = None;
         self.step = 1;
-        self.not_before = Some(Instant::now() + self.rest);
+        self.not_before = Some(now + self.rest);
         self.rest = (self.rest * 2).min(LONGEST_REST);
         let smaller = cap.saturating_sub(unread).max(self.capacity.floor);
         (smaller < cap).then_some(smaller)
@@ -157,16 +178,16 @@ mod tests {
     /// An application that reads `can` requests at once and leaves the others; requests last long.
     fn settle(capacity: Capacity, can: u32, rounds: u32) -> Vec<u32> {
         let (mut estimate, samples) = (Estimate::new(capacity), Samples::default());
-        let mut cap = capacity.guess;
+        let (mut cap, mut now, mut last) = (capacity.guess, Instant::now(), 0);
         let mut caps = vec![];
         for _ in 0..rounds {
+            now += WINDOW;
             let load = Load { cap, in_flight: cap, is_waited_for: true };
-            if let Some(new) = estimate.update(&samples, load) {
+            if let Some(new) = estimate.update(&samples, load, now) {
                 cap = new;
             }
-            for _ in can..cap {
-                samples.saw(SETTLED, Some(100));
-            }
+            assert!(samples.is_due(&mut last));
+            (0..cap).for_each(|n| samples.saw(SETTLED, Some(if n < can { 0 } else { 100 })));
             caps.push(cap);
         }
         caps
@@ -180,30 +201,52 @@ mod tests {
 
     #[test]
     fn a_right_guess_is_left_after_one_small_trial() {
-        let caps = settle(ADAPTIVE, 5, 20);
+        let caps = settle(ADAPTIVE, 5, 12);
         assert!(caps.iter().all(|&cap| cap <= 6), "{caps:?}");
         assert_eq!(caps.last(), Some(&5));
         assert_eq!(caps.windows(2).filter(|pair| pair[1] > pair[0]).count(), 1, "{caps:?}");
     }
 
     #[test]
-    fn too_high_a_guess_comes_down() {
+    fn too_high_a_guess_comes_down_but_not_below_what_is_certain() {
         let caps = settle(Capacity { guess: 64, ..ADAPTIVE }, 3, 20);
-        assert_eq!(caps.last(), Some(&3), "{caps:?}");
+        assert!(caps.contains(&3), "{caps:?}");
         let fixed = Capacity { guess: 64, floor: 64, ceiling: 1000 };
-        assert_eq!(settle(fixed, 3, 20).last(), Some(&64));
+        assert!(settle(fixed, 3, 20).iter().all(|&cap| cap >= 64));
+    }
+
+    #[test]
+    fn a_trial_that_proves_nothing_is_taken_back() {
+        let (mut estimate, samples, mut now) =
+            (Estimate::new(ADAPTIVE), Samples::default(), Instant::now());
+        let mut cap = 5;
+        let mut caps = vec![];
+        for round in 0..8 {
+            now += WINDOW;
+            cap = estimate
+                .update(&samples, Load { cap, in_flight: cap, is_waited_for: true }, now)
+                .unwrap_or(cap);
+            (0..5).for_each(|_| samples.saw(SETTLED, Some(0)));
+            (5..cap).for_each(|_| samples.saw(Duration::ZERO, Some(100)));
+            caps.push(cap);
+            assert!(round < 6 || cap == 5, "{caps:?}");
+        }
+        assert!(caps.contains(&6), "{caps:?}");
     }
 
     #[test]
     fn learns_nothing_from_requests_sent_just_now_or_from_a_gate_with_room() {
-        let (mut estimate, samples) = (Estimate::new(ADAPTIVE), Samples::default());
+        let (mut estimate, samples, mut now, mut last) =
+            (Estimate::new(ADAPTIVE), Samples::default(), Instant::now(), 0);
         let full = Load { cap: 5, in_flight: 5, is_waited_for: true };
         for _ in 0..5 {
-            assert_eq!(estimate.update(&samples, full), None);
-            samples.saw(Duration::ZERO, Some(100));
+            now += WINDOW;
+            assert_eq!(estimate.update(&samples, full, now), None);
+            (0..5).for_each(|_| samples.saw(Duration::ZERO, Some(100)));
         }
+        assert!(samples.is_due(&mut last));
         let room = Load { is_waited_for: false, ..full };
-        assert_eq!(estimate.update(&samples, room), None);
-        assert!(!samples.is_running());
+        assert_eq!(estimate.update(&samples, room, now + WINDOW), None);
+        assert!(!samples.is_due(&mut last), "nothing is asked for");
     }
 }

@@ -22,9 +22,17 @@ struct Table {
 
 struct Slot {
     due: u64,
-    /// Woken at each new sampling epoch too, not only when due.
-    sampled: bool,
+    /// Woken for samples too, not only when due.
+    takes_samples: bool,
+    /// A sample is asked for and not taken yet.
+    sample_due: bool,
     waker: Option<Waker>,
+}
+
+impl Slot {
+    fn new(due: u64) -> Self {
+        Slot { due, takes_samples: false, sample_due: false, waker: None }
+    }
 }
 
 thread_local! {
@@ -48,11 +56,11 @@ impl Deadline {
             let slot = if let Some(free) = table.free.pop() {
                 free
             } else {
-                table.slots.push(Slot { due: NEVER, sampled: false, waker: None });
+                table.slots.push(Slot::new(NEVER));
                 (table.slots.len() - 1) as u32
             };
             if let Some(entry) = table.slots.get_mut(slot as usize) {
-                *entry = Slot { due, sampled: false, waker: None };
+                *entry = Slot::new(due);
             }
             Deadline { slot, _thread: std::marker::PhantomData }
         })
@@ -73,9 +81,18 @@ impl Deadline {
     pub(crate) fn wake_for_samples(&self) {
         TABLE.with_borrow_mut(|table| {
             if let Some(slot) = table.slots.get_mut(self.slot as usize) {
-                slot.sampled = true;
+                slot.takes_samples = true;
             }
         });
+    }
+
+    /// Whether a sample was asked for since the last call.
+    #[inline]
+    pub(crate) fn take_sample_due(&self) -> bool {
+        TABLE.with_borrow_mut(|table| {
+            let slot = table.slots.get_mut(self.slot as usize);
+            slot.is_some_and(|slot| std::mem::take(&mut slot.sample_due))
+        })
     }
 
     /// Ready when the limit has passed.
@@ -120,8 +137,8 @@ impl Table {
     }
 }
 
-/// Sweeps this thread's table for as long as it is polled; `each_tick` runs after every sweep and says whether the
-/// tasks that take part in sampling are to be woken at the next one.
+/// Sweeps this thread's table for as long as it is polled; `each_tick` runs after every tick and says whether the tasks
+/// that take part in sampling are to be woken.
 pub async fn sweep(mut each_tick: impl FnMut() -> bool) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
@@ -133,8 +150,12 @@ pub async fn sweep(mut each_tick: impl FnMut() -> bool) {
         TABLE.with_borrow_mut(|table| {
             table.now = (start.elapsed().as_millis() / TICK.as_millis()) as u64;
             let now = table.now;
-            let ripe = table.slots.iter_mut().filter(|slot| slot.due <= now || (sample && slot.sampled));
-            due.extend(ripe.filter_map(|slot| slot.waker.take()));
+            for slot in &mut table.slots {
+                slot.sample_due |= sample && slot.takes_samples;
+                if slot.due <= now || slot.sample_due {
+                    due.extend(slot.waker.take());
+                }
+            }
         });
         // Outside the borrow: waking may run code that sets a limit.
         due.drain(..).for_each(Waker::wake);

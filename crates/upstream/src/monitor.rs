@@ -304,7 +304,7 @@ impl Monitor {
         let load = Load { cap: gate.cap(), in_flight: gate.in_flight(), is_waited_for: gate.is_waited_for() };
         if self.state == State::Ready
             && let Some(estimate) = &mut self.estimate
-            && let Some(cap) = estimate.update(&self.upstream.samples, load)
+            && let Some(cap) = estimate.update(&self.upstream.samples, load, Instant::now())
         {
             tracing::debug!(upstream = self.upstream.config.name, from = load.cap, to = cap, "in flight");
             gate.set_cap(cap);

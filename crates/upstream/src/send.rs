@@ -250,7 +250,6 @@ struct Attempt<'a, 'r> {
     interim_written: usize,
     deadline: Option<Deadline>,
     began: Option<Instant>,
-    epoch: u32,
 }
 
 /// How much of a long body is under way at once.
@@ -279,7 +278,6 @@ impl<'a, 'r> Attempt<'a, 'r> {
             interim_written: 0,
             deadline: Some(deadline),
             began: None,
-            epoch: upstream.samples.epoch(),
             upstream,
         }
     }
@@ -452,11 +450,9 @@ impl<'a, 'r> Attempt<'a, 'r> {
 
     /// When the upstream's capacity is being sampled: has the application read this request?
     fn sample(&mut self) {
-        let epoch = self.upstream.samples.epoch();
-        if self.epoch == epoch {
+        if !self.deadline.as_ref().is_some_and(Deadline::take_sample_due) {
             return;
         }
-        self.epoch = epoch;
         if let (Some(began), Some(connection)) = (self.began, &self.connection) {
             self.upstream.samples.saw(began.elapsed(), connection.stream.unread_by_peer());
         }

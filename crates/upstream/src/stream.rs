@@ -155,3 +155,26 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn knows_what_the_peer_has_not_read() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let stream = DetachedStream::Unix(ours).attach().unwrap();
+        assert_eq!(stream.unread_by_peer(), Some(0));
+        assert_eq!(stream.write_now(b"hello").unwrap(), 5);
+        assert!(stream.unread_by_peer().unwrap() > 0);
+        theirs.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(stream.unread_by_peer(), Some(0));
+        assert!(stream.is_quiet());
+        drop(theirs);
+        std::future::poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+        assert!(!stream.is_quiet());
+    }
+}

@@ -154,9 +154,10 @@ impl Upstream {
         self.pool.tidy(worker, self.generation(), LONGEST_IDLE);
     }
 
-    /// Whether the capacity is being sampled, so that requests in flight should be woken to look after themselves.
-    pub fn is_sampling(&self) -> bool {
-        self.samples.is_running()
+    /// Whether a sample of the capacity is asked for after the one with the number `last`: requests in flight should
+    /// then be woken, to look after themselves. For the worker's clock.
+    pub fn is_sample_due(&self, last: &mut u32) -> bool {
+        self.samples.is_due(last)
     }
 
     /// Counts a failure for the report of the restart it belongs to.
