@@ -41,7 +41,7 @@ fn workers() -> NonZeroUsize {
 impl Default for Listener {
     fn default() -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { address: ListenAddress::Tcp(address), reuse_port: false, backlog: 4096 }
+        Self { address: ListenAddress::Tcp(address), reuse_port: true, backlog: 4096 }
     }
 }
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use crate::model::{Config, ListenAddress, LogOutput, UpstreamAddress, UpstreamId};
 use crate::problem::Problem;
 
-/// Finds paths that cannot work: a socket's path that is a directory or whose directory does not exist, a listener's
-/// path that is a file other than a socket, a log file that is a directory or has none to be in.
+/// Finds paths that cannot work: a socket's path that is a directory, a listener's path that is a file other than a
+/// socket or has no directory, a log file that is a directory or has none to be in.
 ///
-/// An upstream's socket that does not exist yet is no problem: its requests wait for it.
+/// An upstream's socket that does not exist yet, or its directory, is no problem: its requests wait for it.
 #[must_use]
 pub fn check_environment(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -23,7 +23,10 @@ pub fn check_environment(config: &Config) -> Vec<Problem> {
     }
     for (index, upstream) in config.upstreams.iter().enumerate() {
         if let UpstreamAddress::Unix(path) = &upstream.address {
-            let found = directory_of(path).or_else(|| not_directory(path, "a socket's path"));
+            // Its directory may come with the application (systemd's RuntimeDirectory); a file there may not.
+            let parent =
+                path.parent().filter(|parent| fs::metadata(parent).is_ok_and(|found| !found.is_dir()));
+            let found = parent.map_or_else(|| not_directory(path, "a socket's path"), |_| directory_of(path));
             problems.extend(found.map(|problem| problem.at(config.places.upstream(UpstreamId(index)))));
         }
     }

@@ -75,7 +75,7 @@ fn read(section: Section<'_>) -> ReadListener {
     }
     section.finish();
     let (address, span) = address.map_or((default.address, None), |found| (found.value, Some(found.span)));
-    let reuse_port = reuse_port.map_or(default.reuse_port, |found| found.value);
+    let reuse_port = !is_unix && reuse_port.is_none_or(|found| found.value);
     ReadListener { meaning: Listener { address, reuse_port, backlog }, address: span, table }
 }
 

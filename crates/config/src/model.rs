@@ -40,7 +40,8 @@ pub struct UpstreamId(pub usize);
 pub struct Listener {
     /// Where.
     pub address: ListenAddress,
-    /// `SO_REUSEPORT`, one accept queue per worker, instead of one shared by all. TCP only.
+    /// `SO_REUSEPORT`: one accept queue per worker, instead of one shared by all. Default true for TCP; a Unix socket
+    /// has one queue.
     pub reuse_port: bool,
     /// Length of the accept queue asked of the kernel. Default 4096.
     pub backlog: u32,

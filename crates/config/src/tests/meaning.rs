@@ -23,7 +23,7 @@ fn reads_every_key() {
         trusted_proxies = ["10.1.2.3/8", "127.0.0.1", "fd00::/8"]
         [[listen]]
         address = "[::1]:443"
-        reuse_port = true
+        reuse_port = false
         backlog = 128
         [[listen]]
         address = "unix:/run/public.sock"
@@ -55,10 +55,14 @@ fn reads_every_key() {
     assert_eq!(proxies, ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]);
     let tcp = Listener {
         address: ListenAddress::Tcp("[::1]:443".parse().unwrap()),
-        reuse_port: true,
+        reuse_port: false,
         backlog: 128,
     };
-    let unix = Listener { address: ListenAddress::Unix("/run/public.sock".into()), ..Listener::default() };
+    let unix = Listener {
+        address: ListenAddress::Unix("/run/public.sock".into()),
+        reuse_port: false,
+        ..Listener::default()
+    };
     assert_eq!(config.listeners, [tcp, unix]);
     let upstream = Upstream {
         name: "web".to_owned(),
