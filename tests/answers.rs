@@ -1,6 +1,8 @@
 //! What the client sees of an answer: streams in their own time, nothing added, nothing broken that looks whole.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::forwarding::{KINDS, connect, plain, scripted};
@@ -8,6 +10,7 @@ use crate::support::app::{App, Kind};
 use crate::support::client::get;
 use crate::support::dir::Dir;
 use crate::support::vestibule::{Vestibule, config};
+use crate::support::wait::{seconds, until_true};
 
 #[test]
 fn removes_hop_by_hop_fields_of_answers() {
@@ -126,20 +129,49 @@ fn never_ends_a_broken_chunked_answer_as_if_it_were_whole() {
     }
 }
 
+const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+
 #[test]
 fn drops_a_connection_with_bytes_after_the_answer() {
     let dir = Dir::new();
     let (vestibule, _origin) = scripted(&dir, |conversation| {
         while let Some(request) = conversation.request() {
-            conversation.answer(request.target());
-            if request.target() == "/talkative" {
-                let _ = conversation.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+            match request.target() {
+                "/talkative" => {
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n/talkative{POISON}");
+                    let _ = conversation.write(answer);
+                }
+                other => conversation.answer(other),
             }
         }
     });
     let mut client = connect(&vestibule);
     for _ in 0..20 {
         assert_eq!(client.get("/talkative").expect("an answer").text(), "/talkative");
+        assert_eq!(client.get("/next").expect("an answer").text(), "/next");
+    }
+}
+
+#[test]
+fn drops_an_idle_connection_on_which_bytes_arrive() {
+    let dir = Dir::new();
+    let has_spoken = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&has_spoken);
+    let (vestibule, _origin) = scripted(&dir, move |conversation| {
+        while let Some(request) = conversation.request() {
+            conversation.answer(request.target());
+            if request.target() == "/talkative" {
+                std::thread::sleep(Duration::from_millis(20));
+                let _ = conversation.write(POISON);
+                theirs.store(true, Ordering::SeqCst);
+            }
+        }
+    });
+    let mut client = connect(&vestibule);
+    for _ in 0..5 {
+        has_spoken.store(false, Ordering::SeqCst);
+        assert_eq!(client.get("/talkative").expect("an answer").text(), "/talkative");
+        until_true("the origin speaks unasked", seconds(5), || has_spoken.load(Ordering::SeqCst));
         assert_eq!(client.get("/next").expect("an answer").text(), "/next");
     }
 }
@@ -218,7 +250,7 @@ fn upgrades_and_carries_bytes_both_ways() {
 fn carries_bytes_that_follow_the_upgrade_request_at_once() {
     let dir = Dir::new();
     let (vestibule, _origin) = scripted(&dir, |conversation| {
-        let head = conversation.head().expect("a head");
+        let Some(head) = conversation.head() else { return };
         assert!(head.to_lowercase().contains("upgrade: echo"), "{head}");
         let _ = conversation
             .write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly");

@@ -10,6 +10,7 @@ mod support;
 
 mod access_log;
 mod answers;
+mod demo;
 mod drain;
 mod errors;
 mod forwarding;

@@ -1,6 +1,7 @@
 //! The ledger: what may be sent a second time, and what may not.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::client::{Client, get, post};
@@ -30,11 +31,12 @@ fn bodies(origin: &Fake) -> Vec<String> {
 fn replays_a_post_when_the_kept_connection_was_closed_before_it() {
     let dir = Dir::new();
     let (vestibule, origin) = before(&dir, |conversation| {
-        if conversation.number == 0 {
-            let request = conversation.request().expect("a request");
-            conversation.answer(request.target()); // and close, though the answer promised to stay
-        } else {
-            serve(conversation);
+        match conversation.wait_for_bytes() {
+            Some(0) => {
+                let request = conversation.request().expect("a request");
+                conversation.answer(request.target()); // and close, though the answer promised to stay
+            }
+            _ => serve(conversation),
         }
     });
     assert_eq!(get(vestibule.address(), "/first").text(), "/first");
@@ -50,10 +52,9 @@ fn replays_a_post_when_the_kept_connection_was_closed_before_it() {
 fn replays_a_post_that_the_dead_peer_had_not_read() {
     let dir = Dir::new();
     let (vestibule, origin) = before(&dir, |conversation| {
-        if conversation.number < 2 {
-            conversation.wait_for_bytes(); // and close with them unread
-        } else {
-            serve(conversation);
+        match conversation.wait_for_bytes() {
+            Some(0 | 1) => {} // and close with them unread
+            _ => serve(conversation),
         }
     });
     let answer = post(vestibule.address(), "/once", b"only-once");
@@ -64,11 +65,9 @@ fn replays_a_post_that_the_dead_peer_had_not_read() {
 fn replays_a_post_whose_end_the_dead_peer_had_not_read() {
     let dir = Dir::new();
     let (vestibule, origin) = before(&dir, |conversation| {
-        if conversation.number == 0 {
-            conversation.wait_for_bytes();
-            conversation.exact(10).expect("ten bytes"); // of the socket's first block
-        } else {
-            serve(conversation);
+        match conversation.wait_for_bytes() {
+            Some(0) => drop(conversation.exact(10).expect("ten bytes")), // and close with the end unread
+            _ => serve(conversation),
         }
     });
     // More than the fake takes in one read, so that its end is unread for certain.
@@ -114,9 +113,10 @@ fn never_repeats_a_post_that_the_peer_had_read_on_a_kept_connection() {
 #[test]
 fn repeats_a_get_once_when_a_kept_connection_dies_after_reading_it() {
     let dir = Dir::new();
-    let (vestibule, origin) = before(&dir, |conversation| {
+    let is_dead = AtomicBool::new(false);
+    let (vestibule, origin) = before(&dir, move |conversation| {
         while let Some(request) = conversation.request() {
-            if request.target() == "/again" && conversation.number == 0 {
+            if request.target() == "/again" && !is_dead.swap(true, Ordering::SeqCst) {
                 return;
             }
             conversation.answer(request.target());

@@ -31,10 +31,19 @@ pub(crate) struct Outcome {
 pub(crate) fn under_load(kind: Kind, times: usize, mut restart: impl FnMut(&mut App)) -> Outcome {
     let dir = Dir::new();
     let mut app = App::start(kind, &dir);
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    // Thin runs one request of 5 ms at a time, which is less than 200 per second: it never catches up, and what
+    // waits for it over five restarts is more than the default hold.
+    let (hold, catches_up) = match kind {
+        Kind::Thin => ("hold = { requests = 4096 }", false),
+        _ => ("", true),
+    };
+    let vestibule = Vestibule::start(&dir, &config(&dir, hold));
     let load = Load::start(vestibule.address(), RATE);
     for _ in 0..times {
         load.wait_for(BETWEEN);
+        if catches_up {
+            load.wait_until_caught_up();
+        }
         restart(&mut app);
     }
     load.wait_for(BETWEEN);
@@ -129,7 +138,7 @@ fn loses_nothing_when_the_socket_is_removed_and_bound_anew() {
         lives.push(std::mem::replace(&mut current, next));
     }
     let report = load.stop();
-    report.assert_all_answered();
+    report.assert_all_answered(None);
     lives.push(current);
     let mut posts: Vec<_> =
         lives.iter().flat_map(Fake::requests).filter(|request| !request.body.is_empty()).collect();
@@ -157,15 +166,18 @@ fn tells_of_a_restart_in_one_event() {
         assert_eq!(client.response().expect("an answer").status, 200);
     }
     let events = || {
-        let said = vestibule.stderr();
-        said.lines().filter(|line| line.contains("longest_hold_ms=")).map(str::to_owned).collect::<Vec<_>>()
+        let all = vestibule.events();
+        all.into_iter().filter(|event| event["message"] == "restart").collect::<Vec<_>>()
     };
-    until_true("the event of the restart", seconds(10), || {
-        events().iter().any(|event| event.contains(" held=3 "))
-    });
+    until_true("the event of the restart", seconds(10), || !events().is_empty());
     let events = events();
     assert_eq!(events.len(), 1, "{events:#?}");
-    for part in ["restart", "upstream=\"app\"", "failed=0"] {
-        assert!(events[0].contains(part), "no {part} in {}", events[0]);
-    }
+    let event = &events[0];
+    assert_eq!(
+        (&event["upstream"], &event["held"], &event["failed"]),
+        (&"app".into(), &3.into(), &0.into()),
+        "{event}"
+    );
+    let number = |name: &str| event[name].as_u64().unwrap_or_else(|| panic!("{name} in {event}"));
+    assert!(number("longest_hold_ms") >= 250 && number("to_ms") >= number("from_ms") + 250, "{event}");
 }

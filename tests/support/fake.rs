@@ -24,7 +24,7 @@ pub(crate) struct Fake {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    connections: AtomicUsize,
+    spoken: AtomicUsize,
     open: Mutex<Vec<UnixStream>>,
     requests: Mutex<Vec<Request>>,
 }
@@ -34,8 +34,6 @@ pub(crate) struct Conversation {
     stream: UnixStream,
     buffer: Vec<u8>,
     shared: Arc<Shared>,
-    /// 0 for the first connection of this origin, then 1 …
-    pub(crate) number: usize,
 }
 
 /// A request as it arrived.
@@ -165,10 +163,8 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>, serial: bool, script: &
         let Ok((stream, _)) = listener.accept() else { continue };
         stream.set_nonblocking(false).expect("blocking");
         shared.open.lock().expect("open").push(stream.try_clone().expect("a handle"));
-        let number = shared.connections.fetch_add(1, Ordering::SeqCst);
         let script = Arc::clone(script);
-        let mut conversation =
-            Conversation { stream, buffer: Vec::new(), shared: Arc::clone(shared), number };
+        let mut conversation = Conversation { stream, buffer: Vec::new(), shared: Arc::clone(shared) };
         let mut run = move || {
             script(&mut conversation);
             conversation.forget();
@@ -227,10 +223,13 @@ impl Conversation {
         Some(())
     }
 
-    /// Waits until bytes have arrived, and leaves them unread: what closes then answers with ECONNRESET.
-    pub(crate) fn wait_for_bytes(&self) {
-        let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
-        poll(&mut fds, None).expect("poll");
+    /// Waits until bytes have arrived and leaves them unread (what closes then answers with ECONNRESET). Gives the
+    /// place of this connection among those that have sent something, from 0; `None` when it ended before. (A
+    /// front-end may connect only to see who listens.)
+    pub(crate) fn wait_for_bytes(&self) -> Option<usize> {
+        poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], None).ok()?;
+        let waiting = rustix::io::ioctl_fionread(&self.stream).ok()?;
+        (waiting > 0).then(|| self.shared.spoken.fetch_add(1, Ordering::SeqCst))
     }
 
     /// Writes these bytes.

@@ -47,7 +47,7 @@ pub(crate) struct Outcome {
 
 /// Why a request counts as failed.
 pub(crate) enum Failure {
-    Status(u16),
+    Status(u16, String),
     Body(String),
     Connection(String),
 }
@@ -58,7 +58,7 @@ impl fmt::Display for Outcome {
         write!(f, "{method} {} due at {:.3?} took {:.3?}: ", self.id, self.due, self.took)?;
         match &self.failure {
             None => write!(f, "fine"),
-            Some(Failure::Status(status)) => write!(f, "status {status}"),
+            Some(Failure::Status(status, body)) => write!(f, "status {status}: {body:?}"),
             Some(Failure::Body(body)) => write!(f, "wrong body {body:?}"),
             Some(Failure::Connection(error)) => write!(f, "{error}"),
         }
@@ -161,7 +161,7 @@ fn attempt(shared: &Shared, index: usize, post: bool, id: &str) -> Result<(), Fa
     };
     let answer = answer.map_err(broken)?;
     if answer.status != 200 {
-        return Err(Failure::Status(answer.status));
+        return Err(Failure::Status(answer.status, answer.text().chars().take(200).collect()));
     }
     if answer.text() != id {
         return Err(Failure::Body(answer.text()));
@@ -180,20 +180,20 @@ impl Report {
     }
 
     /// Not one failed.
-    pub(crate) fn assert_all_answered(&self) {
+    pub(crate) fn assert_all_answered(&self, ledger: Option<&Ledger>) {
         let failed: Vec<_> = self.failed().collect();
         assert!(
             failed.is_empty(),
             "{} of {} failed; the first:\n{}",
             failed.len(),
             self.outcomes.len(),
-            head(&failed)
+            head(&failed, ledger)
         );
     }
 
     /// Not one failed, and every POST was executed exactly once.
     pub(crate) fn assert_nothing_failed(&self, ledger: &Ledger) {
-        self.assert_all_answered();
+        self.assert_all_answered(Some(ledger));
         self.assert_executed(ledger);
     }
 
@@ -210,9 +210,14 @@ impl Report {
 
     fn assert_lost(&self, ledger: &Ledger, most: usize, may: impl Fn(&Outcome) -> bool) -> usize {
         let allowed =
-            |outcome: &Outcome| may(outcome) && matches!(outcome.failure, Some(Failure::Status(502)));
+            |outcome: &Outcome| may(outcome) && matches!(outcome.failure, Some(Failure::Status(502, _)));
         let wrong: Vec<_> = self.failed().filter(|outcome| !allowed(outcome)).collect();
-        assert!(wrong.is_empty(), "{} failed that may not; the first:\n{}", wrong.len(), head(&wrong));
+        assert!(
+            wrong.is_empty(),
+            "{} failed that may not; the first:\n{}",
+            wrong.len(),
+            head(&wrong, Some(ledger))
+        );
         self.assert_executed(ledger);
         let failed = self.failed().count();
         assert!(
@@ -250,10 +255,12 @@ impl Report {
     }
 }
 
-fn head(outcomes: &[&Outcome]) -> String {
-    let first = outcomes.iter().take(10);
-    first.map(ToString::to_string).collect::<Vec<_>>().join(
-        "
-",
-    )
+/// The first of them, and how often the application executed each.
+fn head(outcomes: &[&Outcome], ledger: Option<&Ledger>) -> String {
+    let executions = ledger.map(Ledger::executions).unwrap_or_default();
+    let line = |outcome: &&Outcome| match executions.get(&outcome.id) {
+        Some(times) => format!("{outcome} (executed: {times})"),
+        None => outcome.to_string(),
+    };
+    outcomes.iter().take(10).map(line).collect::<Vec<_>>().join("\n")
 }

@@ -118,6 +118,12 @@ impl Vestibule {
         self.stderr.lock().expect("lines").join("\n")
     }
 
+    /// The events on stderr so far, which are JSON where stderr is no terminal.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let lines = self.stderr.lock().expect("lines");
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// The access log lines so far, from stdout.
     pub(crate) fn access_log(&self) -> Vec<Value> {
         let lines = self.stdout.lock().expect("lines");
@@ -164,11 +170,11 @@ impl Drop for Vestibule {
     }
 }
 
-/// `127.0.0.1:8080` of `… listening on 127.0.0.1:8080 …`.
+/// `127.0.0.1:8080` of `… listening on 127.0.0.1:8080 …`, which may stand in JSON.
 fn address(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("listening on ")?;
-    let address = rest.split_whitespace().next()?.trim_start_matches("http://");
-    Some(address.trim_end_matches([',', ';', '/']).to_owned())
+    let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == ',');
+    Some(rest[..end.unwrap_or(rest.len())].to_owned())
 }
 
 fn collect(from: impl Read + Send + 'static) -> (Lines, JoinHandle<()>) {

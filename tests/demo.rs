@@ -1,0 +1,353 @@
+//! `vestibule demo`: restarts its own application before everybody's eyes, loses nothing and leaves nothing.
+
+mod browser;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use self::browser::Browser;
+use crate::support::client::{self, Client};
+use crate::support::dir::Dir;
+use crate::support::process::{self, Signal};
+use crate::support::turn;
+use crate::support::wait::{seconds, until, until_true};
+
+/// A running demo at places of its own. It is killed when it goes; a failing test shows what it said.
+struct Demo {
+    child: Child,
+    address: SocketAddr,
+    said: Arc<Mutex<Vec<String>>>,
+    socket: PathBuf,
+    pid_file: PathBuf,
+    temporary: PathBuf,
+}
+
+/// The command, at the directory's places; `every` in seconds.
+fn command(dir: &Dir, listen: &str, every: &str) -> Command {
+    let binary = std::env::var_os("VESTIBULE").unwrap_or_else(|| env!("CARGO_BIN_EXE_vestibule").into());
+    let temporary = dir.join("t");
+    fs::create_dir_all(&temporary).expect("a directory");
+    let mut command = Command::new(binary);
+    command.args(["demo", "--listen", listen, "--every", every]);
+    command.arg("--socket").arg(dir.socket()).arg("--pid-file").arg(dir.join("web_server.pid"));
+    command.env("NO_COLOR", "1").env("TMPDIR", temporary).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a demo that should refuse to start, and returns what it said.
+fn refused(dir: &Dir, listen: &str) -> Output {
+    let mut child = command(dir, listen, "60").spawn().expect("the binary starts");
+    let limit = seconds(20);
+    until_true("the demo ends", limit, || child.try_wait().expect("its status").is_some());
+    child.wait_with_output().expect("its output")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+impl Demo {
+    /// Starts it and waits until it tells the page's address.
+    fn start(dir: &Dir, every: &str) -> Demo {
+        let mut child = command(dir, "127.0.0.1:0", every).spawn().expect("the binary starts");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (into, from) = (Arc::clone(&said), child.stderr.take().expect("stderr"));
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                into.lock().expect("lines").push(line);
+            }
+        });
+        let address = until("the page's address", seconds(20), || {
+            if let Some(status) = child.try_wait().expect("its status") {
+                panic!("the demo ended with {status}: {:?}", said.lock().expect("lines"));
+            }
+            let lines = said.lock().expect("lines");
+            let (_, rest) = lines.iter().find_map(|line| line.split_once("open http://"))?;
+            rest.split(' ').next()?.parse().ok()
+        });
+        Demo {
+            child,
+            address,
+            said,
+            socket: dir.socket(),
+            pid_file: dir.join("web_server.pid"),
+            temporary: dir.join("t"),
+        }
+    }
+
+    /// The application's PID, as its PID file has it.
+    fn application(&self) -> u32 {
+        until("a PID file", seconds(20), || fs::read_to_string(&self.pid_file).ok()?.trim().parse().ok())
+    }
+
+    fn counters(&self) -> Value {
+        let answer = client::get(self.address, "/vestibule-demo/counters");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
+    fn wait_for_restarts(&self, count: u64) -> Value {
+        until(&format!("{count} restarts"), seconds(60), || {
+            let counters = self.counters();
+            (counters["restarts"]["count"].as_u64()? >= count).then_some(counters)
+        })
+    }
+
+    /// Ends it by SIGTERM; returns its exit code.
+    fn end(&mut self) -> Option<i32> {
+        assert!(process::signal(self.child.id(), Signal::TERM), "the demo is gone");
+        until("the demo ends", seconds(20), || self.child.try_wait().expect("its status")).code()
+    }
+
+    fn assert_nothing_left(&self, application: u32) {
+        assert!(!process::alive(application), "process {application} lives on");
+        assert!(!self.socket.exists(), "the socket is still there");
+        assert!(!self.pid_file.exists(), "the PID file is still there");
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = self.said.lock().map(|lines| lines.join("\n")).unwrap_or_default();
+            eprintln!("--- the demo said:\n{said}");
+        }
+    }
+}
+
+/// Visitors that ask without pause, each on a connection of its own; one request in four is a POST.
+struct Visitors {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Visited>>,
+}
+
+#[derive(Default)]
+struct Visited {
+    answered: usize,
+    failures: Vec<String>,
+    pids: HashSet<u64>,
+}
+
+impl Visitors {
+    fn start(address: SocketAddr, count: usize) -> Visitors {
+        let stop = Arc::new(AtomicBool::new(false));
+        let visit = |visitor| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || visit(address, visitor, &stop))
+        };
+        let threads = (0..count).map(visit).collect();
+        Visitors { stop, threads }
+    }
+
+    fn stop(self) -> Visited {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Visited::default();
+        for thread in self.threads {
+            let one = thread.join().expect("a visitor");
+            all.answered += one.answered;
+            all.failures.extend(one.failures);
+            all.pids.extend(one.pids);
+        }
+        all
+    }
+}
+
+fn visit(address: SocketAddr, visitor: usize, stop: &AtomicBool) -> Visited {
+    let mut visited = Visited::default();
+    let mut kept: Option<Client<_>> = None;
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let token = format!("{visitor}-{number}");
+        let answer = kept.take().map_or_else(|| Client::connect(address), Ok).and_then(|mut client| {
+            let answer = if number % 4 == 3 {
+                client.post("/work", token.as_bytes())
+            } else {
+                client.get(&format!("/work?{token}"))
+            }?;
+            if !answer.closes() {
+                kept = Some(client);
+            }
+            Ok(answer)
+        });
+        match answer {
+            Ok(answer) if answer.status == 200 => {
+                let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+                assert_eq!(body["token"], token.as_str(), "the answer to another request");
+                visited.pids.insert(body["pid"].as_u64().expect("a PID"));
+                visited.answered += 1;
+            }
+            Ok(answer) => visited.failures.push(format!("{token}: {}", answer.status)),
+            Err(error) => visited.failures.push(format!("{token}: {error}")),
+        }
+    }
+    visited
+}
+
+#[test]
+fn restarts_its_application_under_load_and_loses_nothing() {
+    let _turn = turn::heavy();
+    let dir = Dir::new();
+    let mut demo = Demo::start(&dir, "1");
+    let page = client::get(demo.address, "/");
+    assert_eq!((page.status, page.field("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains("id=\"answered\""));
+
+    let visitors = Visitors::start(demo.address, 4);
+    let counters = demo.wait_for_restarts(4);
+    let visited = visitors.stop();
+    assert_eq!(visited.failures, Vec::<String>::new());
+    assert!(visited.answered > 100, "only {} were answered", visited.answered);
+    assert!(visited.pids.len() >= 4, "only these processes answered: {:?}", visited.pids);
+
+    let upstream = &counters["upstream"];
+    assert_eq!(upstream["failed"], 0, "{counters}");
+    assert!(upstream["held"].as_u64().is_some_and(|held| held >= 4), "{counters}");
+    assert!(upstream["generation"].as_u64().is_some_and(|generation| generation >= 4), "{counters}");
+    let restarts = counters["restarts"]["recent"].as_array().expect("restarts");
+    for restart in restarts {
+        assert_ne!(restart["old"], restart["new"]);
+        assert_eq!(restart["failed"], 0);
+        assert!(restart["held"].as_u64().is_some_and(|held| held > 0), "{restart}");
+        assert!(restart["gap"].as_u64().is_some_and(|gap| gap >= 1000), "it was never away: {restart}");
+    }
+
+    let application = demo.application();
+    assert_eq!(demo.end(), Some(0));
+    demo.assert_nothing_left(application);
+    assert_eq!(fs::read_dir(&demo.temporary).expect("listed").count(), 0, "temporary files are left");
+    let said = demo.said.lock().expect("lines").join("\n");
+    assert!(said.contains("restart 4: process "), "{said}");
+}
+
+#[test]
+fn refuses_a_socket_that_an_application_listens_at() {
+    let dir = Dir::new();
+    let listener = UnixListener::bind(dir.socket()).expect("bound");
+    let output = refused(&dir, "127.0.0.1:0");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("an application listens at"), "{said}");
+    assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
+    assert!(said.contains("--socket"), "{said}");
+    assert!(UnixStream::connect(dir.socket()).is_ok(), "its socket was taken");
+    assert!(!dir.join("web_server.pid").exists());
+    drop(listener);
+}
+
+#[test]
+fn refuses_a_pid_file_that_names_a_running_process() {
+    let dir = Dir::new();
+    let pid_file = dir.join("web_server.pid");
+    fs::write(&pid_file, format!("{}\n", std::process::id())).expect("written");
+    let output = refused(&dir, "127.0.0.1:0");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("names process {}", std::process::id())), "{said}");
+    let kept = fs::read_to_string(&pid_file).expect("still there");
+    assert_eq!(kept.trim(), std::process::id().to_string());
+}
+
+#[test]
+fn refuses_a_port_in_use_before_it_starts_anything() {
+    let dir = Dir::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let output = refused(&dir, &taken.local_addr().expect("its address").to_string());
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("in use"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("open http"), "{}", stderr(&output));
+    assert!(!dir.socket().exists());
+}
+
+#[test]
+fn says_why_its_application_does_not_start() {
+    let dir = Dir::new();
+    let mut command = command(&dir, "127.0.0.1:0", "60");
+    let missing = dir.join("missing").join("web_server.pid");
+    let mut child = command.arg("--pid-file").arg(&missing).spawn().expect("the binary starts");
+    until_true("the demo ends", seconds(20), || child.try_wait().expect("its status").is_some());
+    let output = child.wait_with_output().expect("its output");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("cannot write the PID file {}", missing.display())), "{said}");
+    assert!(said.contains("the demo's application ended at its start"), "{said}");
+    assert!(!dir.socket().exists());
+}
+
+#[test]
+fn takes_the_place_of_a_dead_server() {
+    let dir = Dir::new();
+    drop(UnixListener::bind(dir.socket()).expect("bound"));
+    let mut dead = Command::new("true").spawn().expect("it starts");
+    dead.wait().expect("its status");
+    fs::write(dir.join("web_server.pid"), dead.id().to_string()).expect("written");
+    let mut demo = Demo::start(&dir, "60");
+    let application = demo.application();
+    assert_ne!(application, dead.id());
+    assert_eq!(client::get(demo.address, "/up").text(), "ok\n");
+    assert_eq!(demo.end(), Some(0));
+    demo.assert_nothing_left(application);
+}
+
+#[test]
+fn starts_an_application_again_that_was_killed() {
+    let dir = Dir::new();
+    let demo = Demo::start(&dir, "600");
+    let killed = demo.application();
+    assert!(process::signal(killed, Signal::KILL));
+    let counters = demo.wait_for_restarts(1);
+    let restart = &counters["restarts"]["recent"][0];
+    assert_eq!((restart["old"].as_u64(), restart["asked"].as_bool()), (Some(killed.into()), Some(false)));
+    assert_eq!(restart["new"].as_u64(), Some(demo.application().into()));
+    assert_eq!(client::get(demo.address, "/up").text(), "ok\n");
+}
+
+#[test]
+fn its_application_does_not_outlive_a_demo_that_is_killed() {
+    let dir = Dir::new();
+    let mut demo = Demo::start(&dir, "600");
+    let application = demo.application();
+    assert_eq!(client::get(demo.address, "/up").text(), "ok\n");
+    demo.child.kill().expect("killed");
+    demo.child.wait().expect("its status");
+    until_true("the application ends", seconds(10), || !process::alive(application));
+    demo.assert_nothing_left(application);
+}
+
+#[test]
+fn its_page_shows_in_a_browser_what_was_answered_held_and_failed() {
+    let _turn = turn::heavy();
+    let dir = Dir::new();
+    let demo = Demo::start(&dir, "1");
+    let mut browser = Browser::open(&dir, &format!("http://{}/", demo.address));
+    until_true("the page shows three restarts", seconds(60), || browser.number("restart-count") >= 3);
+    for (id, least) in [("answered", 20), ("page-answered", 20), ("held", 3), ("page-slow", 3)] {
+        assert!(browser.number(id) >= least, "{id} is {}", browser.number(id));
+    }
+    assert_eq!((browser.number("failed"), browser.number("page-failed")), (0, 0));
+    assert!(!browser.is_true("document.getElementById('gone').classList.contains('shown')"));
+    assert!(browser.is_true("document.querySelectorAll('#restarts tr').length >= 3"));
+
+    // What it shows is counted, not written: an application that answers nonsense must show as failures.
+    browser.run(
+        "window.fetch = (real => (url, how) => real(String(url).replace('/work', '/nowhere'), how))(fetch)",
+    );
+    until_true("failures show", seconds(20), || browser.number("page-failed") > 0);
+    until_true("in red", seconds(5), || {
+        browser.is_true("document.querySelector('.tile.failed.bad') !== null")
+    });
+}
