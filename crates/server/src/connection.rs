@@ -38,6 +38,8 @@ const LAST_WAIT_NEW: Duration = Duration::from_secs(1);
 enum Next {
     /// Nothing more was received: wait.
     Park,
+    /// Nothing was received at all: wait on.
+    Wait,
     /// Close it.
     Close,
     /// Close our side, and read for a moment what the client still sends, so that it reads our answer.
@@ -50,7 +52,7 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer) {
     let deadline = Deadline::after(house.limits().request_timeout);
     let mut next = Next::Park;
     let mut last_wait = LAST_WAIT_NEW;
-    while next == Next::Park {
+    while matches!(next, Next::Park | Next::Wait) {
         let mut is_last = false;
         let is_readable = poll_fn(|cx| {
             if stream.poll_readable(cx).is_ready() {
@@ -62,14 +64,15 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer) {
             deadline.poll(cx).map(|()| false)
         })
         .await;
-        last_wait = LAST_WAIT;
         if !is_readable {
             return;
         }
-        deadline.reset(house.limits().request_timeout);
         // Boxed, so that a parked connection does not carry the size of a busy one.
         next = Box::pin(requests(&house, &mut stream, &peer, &deadline)).await;
-        deadline.reset(house.limits().idle_timeout);
+        if next == Next::Park {
+            deadline.reset(house.limits().idle_timeout);
+            last_wait = LAST_WAIT;
+        }
     }
     if next == Next::Linger {
         linger(&mut stream).await;
@@ -81,7 +84,7 @@ async fn requests(house: &Rc<House>, stream: &mut Stream, peer: &Peer, deadline:
     let mut ground = house.take_ground();
     let next = loop {
         match request(house, stream, peer, deadline, &mut ground).await {
-            Next::Park if !ground.received.is_empty() => deadline.reset(house.limits().request_timeout),
+            Next::Park if !ground.received.is_empty() => {}
             next => break next,
         }
     };
@@ -99,8 +102,9 @@ async fn request(
 ) -> Next {
     let Ground { received, scratch } = ground;
     match read_head(house, stream, deadline, received, scratch).await {
-        Ok(true) => {}
-        Ok(false) => return Next::Close,
+        Ok(Head::Whole) => {}
+        Ok(Head::Nothing) => return Next::Wait,
+        Ok(Head::Gone) => return Next::Close,
         Err(own) => return refuse(house, stream, deadline, scratch, &own).await,
     }
     let _active = house.count_request();
@@ -128,35 +132,44 @@ async fn request(
     next
 }
 
-/// Reads until the head of a request is whole; `false` when the client went before it sent one.
+/// What was read of a request's head.
+enum Head {
+    Whole,
+    /// Nothing: the event loop takes a new socket for readable until it knows better.
+    Nothing,
+    /// The client went.
+    Gone,
+}
+
+/// Reads until the head of a request is whole.
 async fn read_head(
     house: &House,
     stream: &mut Stream,
     deadline: &Deadline,
     received: &mut vestibule_upstream::Buffer,
     scratch: &mut vestibule_proxy::Scratch,
-) -> Result<bool, Own> {
+) -> Result<Head, Own> {
     let limits = house.limits();
     let limits = HeadLimits { bytes: limits.head as usize, fields: limits.fields as usize };
     let mut scanned = 0;
+    let mut has_begun = false;
     poll_fn(|cx| {
         loop {
             if !received.is_empty() {
+                if !std::mem::replace(&mut has_begun, true) {
+                    deadline.reset(house.limits().request_timeout);
+                }
                 match scratch.head.parse(received.filled(), &mut scanned, &limits) {
-                    Ok(true) => return Poll::Ready(Ok(true)),
+                    Ok(true) => return Poll::Ready(Ok(Head::Whole)),
                     Ok(false) => {}
                     Err(error) => return Poll::Ready(Err(bad_head(&error))),
                 }
             }
             match received.poll_fill(stream, cx, READ_SIZE) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(false)),
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(Head::Gone)),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Pending if deadline.poll(cx).is_ready() => {
-                    // Who sent nothing at all was only idle.
-                    let is_idle = received.is_empty();
-                    return Poll::Ready(if is_idle { Ok(false) } else { Err(slow_head()) });
-                }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if !has_begun => return Poll::Ready(Ok(Head::Nothing)),
+                Poll::Pending => return deadline.poll(cx).map(|()| Err(slow_head())),
             }
         }
     })

@@ -217,8 +217,7 @@ mod tests {
 
     #[test]
     fn a_trial_that_proves_nothing_is_taken_back() {
-        let (mut estimate, samples, mut now) =
-            (Estimate::new(ADAPTIVE), Samples::default(), Instant::now());
+        let (mut estimate, samples, mut now) = (Estimate::new(ADAPTIVE), Samples::default(), Instant::now());
         let mut cap = 5;
         let mut caps = vec![];
         for round in 0..8 {

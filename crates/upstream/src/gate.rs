@@ -60,7 +60,7 @@ pub(crate) struct Holds {
 
 /// The permits and the line of one upstream.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     /// Flags, cap and number in flight; changed by compare-and-swap, and under the line's lock while `WAITING`.
     word: AtomicU64,
     line: Mutex<Line>,
@@ -84,7 +84,7 @@ struct Waiter {
 
 impl Gate {
     /// An open gate for `cap` requests at once, before which at most `most_waiting` requests with `most_bytes` wait.
-    pub(crate) fn new(cap: u32, most_waiting: u32, most_bytes: u64) -> Arc<Self> {
+    pub fn new(cap: u32, most_waiting: u32, most_bytes: u64) -> Arc<Self> {
         Arc::new(Gate {
             word: AtomicU64::new(u64::from(cap.clamp(1, MAX_CAP)) << CAP_SHIFT),
             line: Mutex::default(),
@@ -95,7 +95,7 @@ impl Gate {
 
     /// A permit at once, if there is one and nobody waits for it.
     #[inline]
-    pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
+    pub fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & (CLOSED | BUSY | WAITING | REFUSING) != 0 || in_flight(word) >= cap(word) {
@@ -115,7 +115,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refused`] when it may not wait.
-    pub(crate) fn wait(
+    pub fn wait(
         self: &Arc<Self>,
         ticket: Ticket,
         bytes: u64,
@@ -194,7 +194,7 @@ impl Gate {
     }
 
     /// Closes (nobody enters, all wait) or opens the gate. For the upstream's monitor.
-    pub(crate) fn set_closed(self: &Arc<Self>, closed: bool) {
+    pub fn set_closed(self: &Arc<Self>, closed: bool) {
         self.set(CLOSED, closed);
     }
 
@@ -301,7 +301,7 @@ fn cap(word: u64) -> u64 {
 
 /// The right to be in flight; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     gate: Arc<Gate>,
 }
 
@@ -315,7 +315,7 @@ impl Drop for Permit {
 /// A place in the line. Resolves to the permit, or to `Err` when the operator stops the application. Dropping it
 /// leaves the line.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     gate: Arc<Gate>,
     ticket: Ticket,
     entered: Option<oneshot::Receiver<()>>,

@@ -34,6 +34,9 @@ pub use client::{Client, ClientError};
 pub use deadline::Deadline;
 pub use error::{BodyError, Error};
 pub use gate::{Refused, Ticket};
+// For the micro benches alone, which stand outside of the crate: through `Upstream::send` they would measure a socket.
+#[doc(hidden)]
+pub use gate::{Gate, Permit, Waiting};
 pub use monitor::Monitor;
 pub use send::{Outgoing, Rest, Trace};
 pub use state::{State, Why};

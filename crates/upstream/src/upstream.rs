@@ -123,10 +123,12 @@ impl Upstream {
         self.server.store(index as u8, Ordering::Relaxed);
     }
 
-    /// Whether connections are kept: Unicorn closes after each answer, so that is said from the outset.
+    /// Whether connections are kept. Unicorn closes after each answer, so that is said from the outset. Thin, told to
+    /// stop, closes kept connections whose last answer it has computed and not yet written (measured: POSTs executed
+    /// and cut at every stop); those that end with their answer it finishes.
     #[inline]
     pub fn keeps_connections(&self) -> bool {
-        self.server() != Server::Unicorn
+        !matches!(self.server(), Server::Unicorn | Server::Thin)
     }
 
     /// Whether the application runs only when the whole body is there: not so with Unicorn (rack-servers, measured),
