@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,12 +34,16 @@ struct Demo {
 
 /// The command, at the directory's places; `every` in seconds.
 fn command(dir: &Dir, listen: &str, every: &str) -> Command {
+    command_with(dir, listen, every, &dir.join("web_server.pid"))
+}
+
+fn command_with(dir: &Dir, listen: &str, every: &str, pid_file: &Path) -> Command {
     let binary = std::env::var_os("VESTIBULE").unwrap_or_else(|| env!("CARGO_BIN_EXE_vestibule").into());
     let temporary = dir.join("t");
     fs::create_dir_all(&temporary).expect("a directory");
     let mut command = Command::new(binary);
     command.args(["demo", "--listen", listen, "--every", every]);
-    command.arg("--socket").arg(dir.socket()).arg("--pid-file").arg(dir.join("web_server.pid"));
+    command.arg("--socket").arg(dir.socket()).arg("--pid-file").arg(pid_file);
     command.env("NO_COLOR", "1").env("TMPDIR", temporary).env_remove("RUST_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -47,9 +51,13 @@ fn command(dir: &Dir, listen: &str, every: &str) -> Command {
 
 /// Runs a demo that should refuse to start, and returns what it said.
 fn refused(dir: &Dir, listen: &str) -> Output {
-    let mut child = command(dir, listen, "60").spawn().expect("the binary starts");
-    let limit = seconds(20);
-    until_true("the demo ends", limit, || child.try_wait().expect("its status").is_some());
+    ended(command(dir, listen, "60"))
+}
+
+/// Runs a demo that should end by itself.
+fn ended(mut command: Command) -> Output {
+    let mut child = command.spawn().expect("the binary starts");
+    until_true("the demo ends", seconds(20), || child.try_wait().expect("its status").is_some());
     child.wait_with_output().expect("its output")
 }
 
@@ -276,11 +284,8 @@ fn refuses_a_port_in_use_before_it_starts_anything() {
 #[test]
 fn says_why_its_application_does_not_start() {
     let dir = Dir::new();
-    let mut command = command(&dir, "127.0.0.1:0", "60");
     let missing = dir.join("missing").join("web_server.pid");
-    let mut child = command.arg("--pid-file").arg(&missing).spawn().expect("the binary starts");
-    until_true("the demo ends", seconds(20), || child.try_wait().expect("its status").is_some());
-    let output = child.wait_with_output().expect("its output");
+    let output = ended(command_with(&dir, "127.0.0.1:0", "60", &missing));
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("cannot write the PID file {}", missing.display())), "{said}");

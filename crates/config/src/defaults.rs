@@ -79,7 +79,7 @@ impl UpstreamAddress {
 
 impl Default for Hold {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), requests: 1024, memory: 64 << 20 }
+        Self { timeout: Duration::from_secs(30), requests: 10_000, memory: 64 << 20 }
     }
 }
 

@@ -1,1 +1,18 @@
 //! One application as the operating system sees it.
+//!
+//! An [`Application`] is a process that we started and can signal, wait for and stop; a [`Launch`] is how it is
+//! started. A [`PidFile`] is where an application writes its PID; a [`Running`] is any process, as `/proc` shows it.
+//! Whether the application answers requests is another matter: that is an upstream's state.
+
+mod application;
+mod error;
+mod launch;
+mod pid_file;
+mod running;
+
+pub use application::{Application, Ended};
+pub use error::Error;
+pub use launch::Launch;
+pub use pid_file::PidFile;
+pub use running::Running;
+pub use rustix::process::Signal;

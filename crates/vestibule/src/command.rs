@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::demo;
+
 /// Public front-end of a Ruby Rack application: forwards HTTP to its Unix socket and loses nothing while it restarts.
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version, arg_required_else_help = true)]
@@ -27,6 +29,11 @@ pub(crate) enum Command {
         #[arg(long, short)]
         config: Option<PathBuf>,
     },
+    /// Show what Vestibule does: a small application of its own, restarted every few seconds, and a page to look at.
+    Demo(demo::Options),
+    /// The application of the demo.
+    #[command(hide = true)]
+    DemoApp(demo::Places),
 }
 
 /// The configuration that the command line names, or that lies where it is looked for; `None` when there is none.

@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod demo;
 mod logging;
 mod serve;
 
@@ -20,17 +21,23 @@ const OPERATOR_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let CommandLine { command } = CommandLine::parse();
-    logging::start();
+    // The demo speaks for itself.
+    if !matches!(command, Command::Demo(_) | Command::DemoApp(_)) {
+        logging::start("info");
+    }
     let outcome = match command {
         Command::Serve { config } => serve::from_file(config.as_deref()),
         Command::Check { config } => check::run(config.as_deref()),
+        Command::Demo(options) => demo::run(options),
+        Command::DemoApp(places) => demo::run_app(&places),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("vestibule: {error:#}");
             let is_operators = error.downcast_ref::<vestibule_config::Error>().is_some()
-                || error.downcast_ref::<serve::CannotStart>().is_some();
+                || error.downcast_ref::<serve::CannotStart>().is_some()
+                || error.downcast_ref::<demo::Refused>().is_some();
             ExitCode::from(if is_operators { OPERATOR_ERROR } else { 1 })
         }
     }

@@ -41,7 +41,7 @@ fn as_it_is_it_changes_nothing() {
 #[test]
 fn what_it_calls_defaults_are_the_defaults() {
     let text = defaults();
-    assert!(text.contains("\n[limits]\n") && text.contains("\nhold.requests = 1024\n"), "{text}");
+    assert!(text.contains("\n[limits]\n") && text.contains("\nhold.requests = 10000\n"), "{text}");
     let config = right(&text);
     assert_same(&config, &Config::default());
     assert_eq!(config.routes.find(b"any.example", b"/any"), Some(UpstreamId(0)));

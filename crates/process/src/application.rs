@@ -1,0 +1,185 @@
+//! An application that we started.
+
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, ChildStdin};
+
+use crate::error::Error;
+use crate::launch::Launch;
+
+/// A process that we started. Dropping it neither ends nor signals the process, but closes its lifeline
+/// ([`Launch::lifeline`]), if it has one.
+#[derive(Debug)]
+pub struct Application {
+    child: Child,
+    pid: u32,
+    /// Apart from the child, because waiting for a child closes its standard input.
+    _lifeline: Option<ChildStdin>,
+}
+
+/// How an application ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// What it said, or the signal that ended it.
+    pub status: ExitStatus,
+    /// Whether it outlasted our patience, so that SIGKILL ended it.
+    pub was_killed: bool,
+}
+
+impl Application {
+    /// Starts it. To be called inside a tokio runtime, which has to be there for as long as the application is waited
+    /// for.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when there is no such program, or no process to be had.
+    pub fn start(launch: &Launch) -> Result<Self, Error> {
+        let failed = |source| Error::Start { program: launch.program().clone(), source };
+        let mut child = launch.command().spawn().map_err(failed)?;
+        let pid = child.id().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let lifeline = child.stdin.take();
+        Ok(Application { child, pid, _lifeline: lifeline })
+    }
+
+    /// Its PID; after its end, the one that it had.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// [`Error::HasEnded`] once its end has been seen: the PID may be another's then.
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        // Until we have waited for it the PID stays taken, by a zombie at least: nobody else can be hit.
+        let pid = self.child.id().ok_or(Error::HasEnded { pid: self.pid })?;
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Error::HasEnded { pid })?;
+        kill_process(pid, signal).map_err(|error| Error::Signal { pid: self.pid, source: error.into() })
+    }
+
+    /// Waits for its end; at once when it has ended. May be abandoned and called again.
+    ///
+    /// # Errors
+    /// [`Error::Wait`] when somebody else has waited for it.
+    pub async fn ended(&mut self) -> Result<ExitStatus, Error> {
+        self.child.wait().await.map_err(|source| Error::Wait { pid: self.pid, source })
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// [`Error::Wait`] when somebody else has waited for it.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.child.try_wait().map_err(|source| Error::Wait { pid: self.pid, source })
+    }
+
+    /// Asks it by `signal` to end and waits; when `patience` is over, by SIGKILL.
+    ///
+    /// # Errors
+    /// [`Error::Wait`] and [`Error::Signal`], never because it has ended already.
+    pub async fn stop(&mut self, signal: Signal, patience: Duration) -> Result<Ended, Error> {
+        self.send_unless_ended(signal)?;
+        if let Ok(ended) = tokio::time::timeout(patience, self.ended()).await {
+            return Ok(Ended { status: ended?, was_killed: false });
+        }
+        self.send_unless_ended(Signal::KILL)?;
+        Ok(Ended { status: self.ended().await?, was_killed: true })
+    }
+
+    fn send_unless_ended(&self, signal: Signal) -> Result<(), Error> {
+        match self.signal(signal) {
+            Err(Error::HasEnded { .. }) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::running::Running;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str) -> Launch {
+        Launch::new("sh").argument("-c").argument(script)
+    }
+
+    /// Waits until the process runs `program`: between fork and exec it is still a copy of us.
+    async fn until_runs(pid: u32, program: &str) {
+        let start = Instant::now();
+        while !Running::find(pid).is_some_and(|running| running.command.starts_with(program)) {
+            assert!(start.elapsed() < LONG, "process {pid} never ran {program}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn stops_by_the_signal_that_is_asked_for() {
+        let mut sleeper = Application::start(&Launch::new("sleep").argument("600")).expect("it starts");
+        until_runs(sleeper.pid(), "sleep").await;
+        assert_eq!(sleeper.has_ended().expect("its status"), None);
+        let ended = sleeper.stop(Signal::TERM, LONG).await.expect("it stops");
+        assert_eq!(ended.status.signal(), Some(Signal::TERM.as_raw()));
+        assert!(!ended.was_killed);
+        assert!(Running::find(sleeper.pid()).is_none());
+    }
+
+    #[tokio::test]
+    async fn kills_what_outlasts_the_patience() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let trapped = dir.path().join("trapped");
+        let script = format!("trap '' TERM; : > {}; while :; do sleep 0.05; done", trapped.display());
+        let mut stubborn = Application::start(&shell(&script)).expect("it starts");
+        let start = Instant::now();
+        while !trapped.exists() {
+            assert!(start.elapsed() < LONG, "the shell never set its trap");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let ended = stubborn.stop(Signal::TERM, Duration::from_millis(50)).await.expect("it stops");
+        assert_eq!(ended.status.signal(), Some(Signal::KILL.as_raw()));
+        assert!(ended.was_killed);
+    }
+
+    #[tokio::test]
+    async fn stopping_what_has_ended_gives_its_status() {
+        let mut short = Application::start(&shell("exit 7")).expect("it starts");
+        assert_eq!(short.ended().await.expect("its status").code(), Some(7));
+        assert!(matches!(short.signal(Signal::TERM), Err(Error::HasEnded { pid }) if pid == short.pid()));
+        let ended = short.stop(Signal::TERM, LONG).await.expect("nothing to do");
+        assert_eq!((ended.status.code(), ended.was_killed), (Some(7), false));
+    }
+
+    #[tokio::test]
+    async fn waiting_leaves_the_lifeline_open_and_dropping_closes_it() {
+        let mut reader = Application::start(&Launch::new("cat").lifeline()).expect("it starts");
+        let pid = reader.pid();
+        until_runs(pid, "cat").await;
+        let waited = tokio::time::timeout(Duration::from_millis(100), reader.ended()).await;
+        assert!(waited.is_err(), "its input ended though we are here: {waited:?}");
+        drop(reader);
+        let start = Instant::now();
+        while Running::find(pid).is_some() {
+            assert!(start.elapsed() < LONG, "it lives on without its lifeline");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn has_an_empty_input_without_a_lifeline() {
+        let mut reader = Application::start(&Launch::new("cat")).expect("it starts");
+        let status = tokio::time::timeout(LONG, reader.ended()).await.expect("its input is empty");
+        assert!(status.expect("its status").success());
+    }
+
+    #[tokio::test]
+    async fn says_which_program_cannot_be_started() {
+        let error = Application::start(&Launch::new("/nowhere/at-all")).expect_err("there is none");
+        assert_eq!(error.to_string(), "cannot start /nowhere/at-all");
+    }
+}

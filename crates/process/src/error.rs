@@ -1,0 +1,69 @@
+//! What can go wrong with an application.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something could not be done to an application.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its program cannot be started.
+    #[error("cannot start {}", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// It cannot be waited for.
+    #[error("cannot wait for process {pid}")]
+    Wait {
+        /// Its PID.
+        pid: u32,
+        /// The reason.
+        source: io::Error,
+    },
+    /// It cannot be sent a signal.
+    #[error("cannot send a signal to process {pid}")]
+    Signal {
+        /// Its PID.
+        pid: u32,
+        /// The reason.
+        source: io::Error,
+    },
+    /// It has ended, so that its PID may be another's by now.
+    #[error("process {pid} has ended")]
+    HasEnded {
+        /// The PID that it had.
+        pid: u32,
+    },
+    /// Its PID file cannot be read.
+    #[error("cannot read the PID file {}", path.display())]
+    ReadPidFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Its PID file holds something else than a PID.
+    #[error("the PID file {} does not hold a PID", path.display())]
+    NoPid {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its PID file cannot be written.
+    #[error("cannot write the PID file {}", path.display())]
+    WritePidFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Its PID file cannot be removed.
+    #[error("cannot remove the PID file {}", path.display())]
+    RemovePidFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,157 @@
+//! Where an application writes its PID.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// No PID file is longer: a PID, and white space around it.
+const LONGEST: u64 = 64;
+
+/// A file with a PID in decimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PidFile {
+    path: PathBuf,
+}
+
+impl PidFile {
+    /// The PID file at `path`, whether it exists or not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        PidFile { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The PID that it names; `None` when there is no file. That the process exists, and is the application, is not
+    /// said by that.
+    ///
+    /// # Errors
+    /// [`Error::ReadPidFile`], and [`Error::NoPid`] when it holds something else.
+    pub fn read(&self) -> Result<Option<u32>, Error> {
+        let mut text = Vec::new();
+        let read = File::open(&self.path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
+        match read {
+            Ok(length) if length as u64 <= LONGEST => {
+                self.parse(&text).ok_or_else(|| Error::NoPid { path: self.path.clone() }).map(Some)
+            }
+            Ok(_) => Err(Error::NoPid { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::ReadPidFile { path: self.path.clone(), source }),
+        }
+    }
+
+    fn parse(&self, text: &[u8]) -> Option<u32> {
+        let digits = text.trim_ascii();
+        // `parse` would take a sign, and a negative PID names a whole group to kill(2).
+        let is_number = digits.iter().all(u8::is_ascii_digit);
+        let pid: i32 = std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()?;
+        u32::try_from(pid).ok().filter(|&pid| pid > 0)
+    }
+
+    /// Writes `pid`, so that whoever reads finds the old PID or the new one and never half of it.
+    ///
+    /// # Errors
+    /// [`Error::WritePidFile`].
+    pub fn write(&self, pid: u32) -> Result<(), Error> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(format!(".{pid}"));
+        let beside = PathBuf::from(name);
+        let written = write_new(&beside, pid).and_then(|()| fs::rename(&beside, &self.path));
+        written.map_err(|source| {
+            let _ = fs::remove_file(&beside);
+            Error::WritePidFile { path: self.path.clone(), source }
+        })
+    }
+
+    /// Removes it if it still names `pid`: another's PID file stays.
+    ///
+    /// # Errors
+    /// [`Error::RemovePidFile`], and as [`PidFile::read`].
+    pub fn remove(&self, pid: u32) -> Result<(), Error> {
+        if self.read()? != Some(pid) {
+            return Ok(());
+        }
+        match fs::remove_file(&self.path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::RemovePidFile { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Only a new file is written: in a directory like /tmp a link laid there by somebody else would lead elsewhere.
+fn write_new(path: &Path, pid: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    writeln!(file, "{pid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str) -> (tempfile::TempDir, PidFile) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = PidFile::new(dir.path().join("app.pid"));
+        fs::write(file.path(), text).expect("written");
+        (dir, file)
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let (dir, file) = with("1");
+        file.write(4711).expect("written");
+        assert_eq!(file.read().expect("read"), Some(4711));
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "something was left beside it");
+    }
+
+    #[test]
+    fn takes_white_space_around_the_pid() {
+        assert_eq!(with("  42\r\n").1.read().expect("read"), Some(42));
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_pid() {
+        let long = format!("1{}", " ".repeat(64));
+        for text in ["", "\n", "0", "-1", "+1", "1 2", "0x10", "puma", "2147483648", "99999999999", &long] {
+            let refused = with(text).1.read();
+            assert!(matches!(refused, Err(Error::NoPid { .. })), "{text:?} was read as {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_names_nobody() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(PidFile::new(dir.path().join("none")).read().expect("read"), None);
+    }
+
+    #[test]
+    fn removes_its_own_only() {
+        let (_dir, file) = with("42\n");
+        file.remove(41).expect("left alone");
+        assert_eq!(file.read().expect("read"), Some(42));
+        file.remove(42).expect("removed");
+        assert_eq!(file.read().expect("read"), None);
+        file.remove(42).expect("nothing to do");
+    }
+
+    #[test]
+    fn replaces_a_link_instead_of_following_it() {
+        let (dir, file) = with("1");
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "kept").expect("written");
+        fs::remove_file(file.path()).expect("removed");
+        std::os::unix::fs::symlink(&precious, file.path()).expect("linked");
+        file.write(7).expect("written");
+        assert_eq!(fs::read_to_string(&precious).expect("read"), "kept");
+        assert_eq!(file.read().expect("read"), Some(7));
+    }
+}

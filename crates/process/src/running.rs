@@ -1,0 +1,55 @@
+//! A process as `/proc` shows it.
+
+use std::fs;
+
+/// A process that runs: a zombie does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Its PID.
+    pub pid: u32,
+    /// Its command line, or the title that it gave itself; empty for the kernel's own.
+    pub command: String,
+}
+
+impl Running {
+    /// The process with this PID now; `None` when there is none.
+    pub fn find(pid: u32) -> Option<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The command's name stands in parentheses and may hold anything: the state follows the last of them.
+        let state = stat.iter().rposition(|&byte| byte == b')').and_then(|end| stat.get(end + 2))?;
+        if matches!(state, b'Z' | b'X') {
+            return None;
+        }
+        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<_> = command.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+        Some(Running { pid, command: words.join(" ").trim_end().to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn finds_ourselves_with_our_command() {
+        let own = Running::find(std::process::id()).expect("we run");
+        assert!(own.command.contains("vestibule_process"), "{own:?}");
+    }
+
+    #[test]
+    fn finds_no_zombie_and_nobody_at_a_free_pid() {
+        let mut child = Command::new("true").stdin(Stdio::null()).spawn().expect("it starts");
+        let start = Instant::now();
+        // Nobody has waited for it, so that it stays a zombie.
+        while Running::find(child.id()).is_some() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it never ended");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.wait().expect("its status");
+        assert_eq!(Running::find(child.id()), None);
+        assert_eq!(Running::find(u32::MAX), None);
+    }
+}
