@@ -1,16 +1,16 @@
 # The commands of the project. Everything runs on Debian 12 with Rust from rustup; `make deps` installs the rest.
 
 CARGO ?= cargo
-# Profile of the tests: what is shipped is what is tested.
-PROFILE ?= release
+# Profile of the tests: optimised as what is shipped, without the link-time optimisation that takes minutes.
+PROFILE ?= quick
 # How many random kills `make test-kills` makes.
 KILLS ?= 1000
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
-PROGRAMS = puma unicorn thin passenger passenger-config ruby wrk nginx haproxy caddy curl sha256sum
-PACKAGES = puma unicorn thin passenger ruby-rack wrk nginx-light haproxy caddy curl ca-certificates coreutils
+PROGRAMS = puma unicorn thin passenger passenger-config ruby wrk nginx haproxy caddy curl sha256sum chromium
+PACKAGES = puma unicorn thin passenger ruby-rack wrk nginx-light haproxy caddy curl ca-certificates coreutils chromium
 
-.PHONY: build test test-kills lint doc bench deps
+.PHONY: build test test-kills lint doc bench microbench deps
 
 build:
 	$(CARGO) build --release
@@ -31,9 +31,13 @@ lint: doc
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-## nginx, HAProxy, Caddy and Vestibule side by side.
+## nginx, HAProxy, Caddy and Vestibule side by side; `make bench SUITE=small` for a part of it.
 bench: deps
-	$(CARGO) bench --bench compare
+	$(CARGO) bench --bench compare -- $(SUITE)
+
+## Routing, heads and the hold, each by itself.
+microbench:
+	$(CARGO) bench -p vestibule-config -p vestibule-proxy -p vestibule-upstream --bench routes --bench head --bench hold
 
 ## Installs what is missing, with apt, as root or through sudo; says what is missing where it cannot.
 deps:

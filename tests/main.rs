@@ -13,6 +13,7 @@ mod answers;
 mod demo;
 mod drain;
 mod errors;
+mod examples;
 mod forwarding;
 mod hold;
 mod kill;

@@ -89,7 +89,7 @@ async fn read_body(client: &mut dyn Client, into: &mut Vec<u8>) -> Result<usize,
 }
 
 /// Writes the request line and every field but those of the framing and the empty line.
-pub(crate) fn write_head(
+pub fn write_head(
     out: &mut Vec<u8>,
     request: &Request<'_>,
     (address, id): (IpAddr, &RequestId),

@@ -1,4 +1,6 @@
-//! The cost of a permit: uncontended, through the line, and when everybody who waited is let in at once.
+//! The cost of a permit: uncontended, through the line, and when everybody who waited is let in.
+//!
+//! The wakers do nothing: what it costs to wake a task, or another worker's event loop, is not in here.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,24 +25,30 @@ fn gate(cap: u32) -> Arc<Gate> {
     Gate::new(cap, MANY, u64::MAX)
 }
 
-/// The permit of a request that has been let in.
-fn permit(mut waiting: Waiting) -> Option<Permit> {
-    match Pin::new(&mut waiting).poll(&mut Context::from_waker(Waker::noop())) {
+fn poll(waiting: &mut Waiting) -> Option<Permit> {
+    match Pin::new(waiting).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(entered) => entered.ok(),
         Poll::Pending => None,
     }
 }
 
-/// So many requests in the line before a closed gate.
+/// The permit of a request that has been let in.
+fn permit(mut waiting: Waiting) -> Option<Permit> {
+    poll(&mut waiting)
+}
+
+/// So many requests in the line before a closed gate, each of which has left its waker.
 fn line(gate: &Arc<Gate>, count: u32) -> Vec<Waiting> {
     let arrived = Instant::now();
     let tickets = (0..u64::from(count)).map(|serial| Ticket { arrived, serial });
-    tickets.flat_map(|ticket| gate.wait(ticket, 500, false)).collect()
+    let mut line: Vec<_> = tickets.flat_map(|ticket| gate.wait(ticket, 500, false)).collect();
+    assert!(line.iter_mut().all(|waiting| poll(waiting).is_none()));
+    line
 }
 
 /// What a request pays as long as nobody waits; with 2 threads, when two workers pay it for the same upstream. Samples
 /// are long, because in short ones the threads hardly meet.
-#[divan::bench(threads = [1, 2], sample_size = 100_000)]
+#[divan::bench(threads = [1, 2], sample_size = 1_000_000, sample_count = 20)]
 fn enter_and_leave(bencher: Bencher<'_, '_>) {
     let gate = gate(64);
     bencher.bench(|| {

@@ -115,12 +115,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refused`] when it may not wait.
-    pub fn wait(
-        self: &Arc<Self>,
-        ticket: Ticket,
-        bytes: u64,
-        returning: bool,
-    ) -> Result<Waiting, Refused> {
+    pub fn wait(self: &Arc<Self>, ticket: Ticket, bytes: u64, returning: bool) -> Result<Waiting, Refused> {
         let mut line = self.lock();
         if self.word.load(Ordering::Acquire) & REFUSING != 0 {
             return Err(Refused::Stopped);

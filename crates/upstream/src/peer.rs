@@ -61,7 +61,8 @@ impl Peer {
         let pid = self.life.pid;
         match server {
             Server::Puma => puma(pid),
-            Server::Unicorn => exactly(children(pid).len() as u32 + LOOKAHEAD),
+            // One more for each worker, so that a worker that is done finds the next in its accept queue at once.
+            Server::Unicorn => exactly((2 * children(pid).len() as u32).max(2)),
             Server::Thin => {
                 // One reactor thread runs the application, unless `--threaded` gives it a pool.
                 let threaded = fs::read(format!("/proc/{pid}/cmdline"))

@@ -131,7 +131,7 @@ impl Upstream {
         !matches!(self.server(), Server::Unicorn | Server::Thin)
     }
 
-    /// Whether the application runs only when the whole body is there: not so with Unicorn (rack-servers, measured),
+    /// Whether the application runs only when the whole body is there: not so with Unicorn (measured),
     /// and not known of others.
     pub(crate) fn reads_whole_bodies(&self) -> bool {
         matches!(self.server(), Server::Puma | Server::Thin | Server::Passenger)
