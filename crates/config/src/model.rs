@@ -108,8 +108,8 @@ pub enum Server {
 pub struct Hold {
     /// Longest a request waits for its upstream. Default 30 s.
     pub timeout: Duration,
-    /// Most requests waiting at once. Default 10000, which is 50 s of 200 requests per second and was measured to take 46 MiB. 0 holds
-    /// nothing.
+    /// Most requests waiting at once. Default 10000, which is 50 s of 200 requests per second and was measured to take 46 MiB. 0 refuses
+    /// what cannot be sent at once.
     pub requests: u32,
     /// Most bytes that the waiting requests keep in memory. Default 64 MiB.
     pub memory: u64,

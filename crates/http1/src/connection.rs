@@ -11,12 +11,18 @@ pub(crate) struct Options {
     pub(crate) upgrade: bool,
     /// Whether any other option stands there, each naming a field for this hop alone.
     pub(crate) others: bool,
+    /// How many options stand there.
+    count: u32,
 }
+
+/// More options than any honest head has; each costs a comparison with each field.
+const MOST_OPTIONS: u32 = 64;
 
 impl Options {
     /// Adds the options of one Connection field.
     pub(crate) fn add(&mut self, value: &[u8]) {
         for option in members(value) {
+            self.count = self.count.saturating_add(1);
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
             } else if option.eq_ignore_ascii_case(b"close") {
@@ -27,6 +33,11 @@ impl Options {
                 self.others = true;
             }
         }
+    }
+
+    /// Whether there are more options than are looked at.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.count > MOST_OPTIONS
     }
 
     /// Whether one of the Connection fields among `fields`, whose options these are, names `name`.
@@ -65,10 +76,19 @@ mod tests {
 
     #[test]
     fn reads_the_usual_options_in_any_case() {
-        assert_eq!(options("Close"), Options { close: true, ..Options::default() });
-        assert_eq!(options("keep-alive"), Options { keep_alive: true, ..Options::default() });
-        let both = Options { keep_alive: true, upgrade: true, ..Options::default() };
+        assert_eq!(options("Close"), Options { close: true, count: 1, ..Options::default() });
+        assert_eq!(options("keep-alive"), Options { keep_alive: true, count: 1, ..Options::default() });
+        let both = Options { keep_alive: true, upgrade: true, count: 2, ..Options::default() };
         assert_eq!(options(" ,keep-alive,,\tUpgrade ,"), both);
+    }
+
+    #[test]
+    fn counts_the_options_of_all_fields() {
+        let mut many = Options::default();
+        (0..MOST_OPTIONS).for_each(|_| many.add(b"a"));
+        assert!(!many.are_too_many());
+        many.add(b"b");
+        assert!(many.are_too_many());
     }
 
     #[test]

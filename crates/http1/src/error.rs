@@ -40,6 +40,9 @@ pub enum RequestError {
     /// A fault in the fields, or in how a line ends.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// More Connection options than any honest head has.
+    #[error("Connection has too many options")]
+    TooManyOptions,
     /// More empty lines before the request line than are forgiven.
     #[error("empty lines stand before the request")]
     EmptyLines,

@@ -135,6 +135,9 @@ impl RequestHead {
         self.host = host(buf, self.version, absolute, &notes)?;
         self.framing = framing(buf, self.version, &notes)?;
         self.options = notes.connection;
+        if self.options.are_too_many() {
+            return Err(RequestError::TooManyOptions);
+        }
         let is_11 = self.version == Version::Http11;
         self.keep_alive = !self.options.close && (is_11 || self.options.keep_alive);
         self.upgrade = notes.upgrade.only().filter(|_| is_11 && self.options.upgrade);

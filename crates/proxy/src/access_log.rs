@@ -21,6 +21,8 @@ const FULL: usize = 32 * 1024;
 pub enum Outcome {
     /// The answer, the application's or ours, was sent whole.
     Answered,
+    /// What came is no request that could be served.
+    Refused,
     /// The client left before the end.
     ClientLeft,
     /// The application's answer broke off, and so did ours.

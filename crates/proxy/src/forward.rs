@@ -78,7 +78,7 @@ pub(crate) async fn forward(
         bytes: outgoing,
         head_len,
         rest,
-        upgrade: request.head.upgrade.is_some(),
+        upgrade: offered(request),
     };
     let ticket = Ticket { arrived: request.arrived, serial: request.serial };
     upstream.send(worker.id, ticket, &outgoing, client, trace).await
@@ -113,14 +113,22 @@ pub fn write_head(
         }
     }
     forwarded::write(out, request, address, id);
-    match head.upgrade {
+    match offered(request) {
         Some(protocol) => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
-            field(out, b"Upgrade", protocol.of(bytes));
+            field(out, b"Upgrade", protocol);
         }
         None if !keeps_connection => out.extend_from_slice(b"Connection: close\r\n"),
         None => {}
     }
+}
+
+/// The protocols that the client offers to change to. Not HTTP/2: behind us it would be a way past all checks.
+fn offered<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    let offered = request.head.upgrade?.of(request.bytes);
+    let has_http2 =
+        offered.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    (!has_http2).then_some(offered)
 }
 
 /// Fields that belong to one connection (RFC 9110 7.6.1), and those of the framing, which is written anew. `Expect`

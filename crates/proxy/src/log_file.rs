@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use vestibule_config::{AccessFormat, Log, LogOutput};
 
@@ -31,10 +31,13 @@ pub enum LogError {
     Thread(#[source] io::Error),
 }
 
+/// Longest that our end waits for the log's output to take the last lines.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 enum Piece {
     Lines(Vec<u8>),
-    Reopen,
-    End,
+    /// Only to wake the thread: there is something in the marks.
+    Look,
 }
 
 /// The way of a worker's lines to the thread.
@@ -48,8 +51,7 @@ impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Piece::Lines(_) => "Lines",
-            Piece::Reopen => "Reopen",
-            Piece::End => "End",
+            Piece::Look => "Look",
         })
     }
 }
@@ -64,12 +66,21 @@ impl LogSender {
     }
 }
 
+/// What the control thread wants of the log's thread. Marks and not pieces, because it must never wait for a stalled
+/// output.
+#[derive(Debug, Default)]
+struct Marks {
+    reopen: AtomicBool,
+    end: AtomicBool,
+}
+
 /// The access log's thread.
 #[derive(Debug)]
 pub struct LogFile {
     format: AccessFormat,
     sender: LogSender,
-    thread: Option<JoinHandle<()>>,
+    marks: Arc<Marks>,
+    ended: Receiver<()>,
 }
 
 impl LogFile {
@@ -90,11 +101,17 @@ impl LogFile {
         let (pieces, received) = sync_channel(UNDER_WAY);
         let lost = Arc::new(AtomicU64::new(0));
         let sender = LogSender { pieces, lost: Arc::clone(&lost) };
-        let thread = std::thread::Builder::new()
+        let marks = Arc::new(Marks::default());
+        let seen = Arc::clone(&marks);
+        let (end, ended) = sync_channel(1);
+        std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&received, output, &lost))
+            .spawn(move || {
+                write_all(&received, output, &lost, &seen);
+                let _ = end.send(());
+            })
             .map_err(LogError::Thread)?;
-        Ok(Some(LogFile { format, sender, thread: Some(thread) }))
+        Ok(Some(LogFile { format, sender, marks, ended }))
     }
 
     /// The log of one worker.
@@ -104,14 +121,16 @@ impl LogFile {
 
     /// Opens the file anew, for log rotation.
     pub fn reopen(&self) {
-        let _ = self.sender.pieces.send(Piece::Reopen);
+        self.marks.reopen.store(true, Ordering::Release);
+        let _ = self.sender.pieces.try_send(Piece::Look);
     }
 
-    /// Writes what is under way and ends the thread.
-    pub fn close(mut self) {
-        let _ = self.sender.pieces.send(Piece::End);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    /// Writes what is under way, unless its output takes nothing, and ends the thread.
+    pub fn close(self) {
+        self.marks.end.store(true, Ordering::Release);
+        let _ = self.sender.pieces.try_send(Piece::Look);
+        if self.ended.recv_timeout(LAST_WAIT).is_err() {
+            tracing::warn!("the last access log lines were dropped: its output takes nothing");
         }
     }
 }
@@ -159,9 +178,15 @@ fn append(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn write_all(pieces: &Receiver<Piece>, mut output: Output, lost: &AtomicU64) {
+fn write_all(pieces: &Receiver<Piece>, mut output: Output, lost: &AtomicU64, marks: &Marks) {
     let mut has_failed = false;
-    while let Ok(piece) = pieces.recv() {
+    loop {
+        if marks.reopen.swap(false, Ordering::AcqRel) {
+            output.reopen();
+        }
+        let piece =
+            if marks.end.load(Ordering::Acquire) { pieces.try_recv().ok() } else { pieces.recv().ok() };
+        let Some(piece) = piece else { return };
         match piece {
             Piece::Lines(lines) => match output.write(&lines) {
                 Ok(()) => has_failed = false,
@@ -171,8 +196,7 @@ fn write_all(pieces: &Receiver<Piece>, mut output: Output, lost: &AtomicU64) {
                 }
                 Err(_) => {}
             },
-            Piece::Reopen => output.reopen(),
-            Piece::End => return,
+            Piece::Look => {}
         }
         let count = lost.swap(0, Ordering::Relaxed);
         if count > 0 {

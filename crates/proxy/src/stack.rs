@@ -33,6 +33,18 @@ pub struct Record {
     pub trace: Trace,
 }
 
+impl Record {
+    /// The record of something that was refused before it was a request.
+    pub fn of_refused(request: &Request<'_>) -> Self {
+        Record {
+            id: RequestId::of(request),
+            client: request.peer.address,
+            upstream: None,
+            trace: Trace::default(),
+        }
+    }
+}
+
 /// Answers one request.
 pub async fn stack(
     worker: &Worker,

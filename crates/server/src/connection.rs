@@ -18,7 +18,7 @@ use vestibule_proxy::{
 use vestibule_upstream::{Answer, Client, Deadline, Stream};
 
 use crate::head::{self, Asked, BodyFraming};
-use crate::house::{Ground, House};
+use crate::house::{Counted, Ground, House};
 use crate::inbound::{Inbound, READ_SIZE};
 use crate::tunnel;
 
@@ -47,8 +47,7 @@ enum Next {
 }
 
 /// Serves a client until its connection ends.
-pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer) {
-    let _counted = house.count_connection();
+pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer, _counted: Counted) {
     let deadline = Deadline::after(house.limits().request_timeout);
     let mut next = Next::Park;
     let mut last_wait = LAST_WAIT_NEW;
@@ -105,7 +104,7 @@ async fn request(
         Ok(Head::Whole) => {}
         Ok(Head::Nothing) => return Next::Wait,
         Ok(Head::Gone) => return Next::Close,
-        Err(own) => return refuse(house, stream, deadline, scratch, &own).await,
+        Err(own) => return refuse(house, stream, peer, deadline, scratch, &own).await,
     }
     let _active = house.count_request();
     let (arrived, arrived_at) = (Instant::now(), SystemTime::now());
@@ -180,16 +179,23 @@ async fn read_head(
 async fn refuse(
     house: &House,
     stream: &mut Stream,
+    peer: &Peer,
     deadline: &Deadline,
     scratch: &mut vestibule_proxy::Scratch,
     own: &Own,
 ) -> Next {
-    tracing::debug!(status = own.status, why = %own.why, "refused");
     let asked = Asked { version: Version::Http11, method: Method::Other };
     scratch.answer.clear();
     head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
-    deadline.reset(house.limits().send_timeout);
-    let _ = write_all(stream, &mut scratch.answer, deadline).await;
+    let _ = write_all(stream, &mut scratch.answer, deadline, house.limits().send_timeout).await;
+    // What cannot be read has no method and no path; who sent it, when and why it was refused is all there is to log.
+    let head = vestibule_http1::RequestHead::default();
+    let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
+    let request = Request { head: &head, bytes: b"", peer, is_tls: false, arrived, arrived_at, serial };
+    let record = Record::of_refused(&request);
+    let (status, sent) = (own.status, own.body.len() as u64);
+    Exchange { house, request: &request, record: &record, deadline, sent, status }
+        .log(Outcome::Refused, &own.why);
     Next::Linger
 }
 
@@ -200,9 +206,15 @@ enum WriteError {
 }
 
 /// Writes `bytes` and empties it.
-async fn write_all(stream: &mut Stream, bytes: &mut Vec<u8>, deadline: &Deadline) -> Result<(), WriteError> {
+async fn write_all(
+    stream: &mut Stream,
+    bytes: &mut Vec<u8>,
+    deadline: &Deadline,
+    limit: Duration,
+) -> Result<(), WriteError> {
     let mut written = 0;
-    let outcome = poll_fn(|cx| poll_write_all(stream, bytes, &mut written, deadline, cx)).await;
+    deadline.reset(limit);
+    let outcome = poll_fn(|cx| poll_write_all(stream, bytes, &mut written, (deadline, limit), cx)).await;
     bytes.clear();
     outcome
 }
@@ -211,13 +223,16 @@ fn poll_write_all(
     stream: &mut Stream,
     bytes: &[u8],
     written: &mut usize,
-    deadline: &Deadline,
+    (deadline, limit): (&Deadline, Duration),
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), WriteError>> {
     while *written < bytes.len() {
         let rest = bytes.get(*written..).unwrap_or_default();
         match Pin::new(&mut *stream).poll_write(cx, rest) {
-            Poll::Ready(Ok(count)) => *written += count,
+            Poll::Ready(Ok(count)) => {
+                *written += count;
+                deadline.reset(limit);
+            }
             Poll::Ready(Err(_)) => return Poll::Ready(Err(WriteError::Left)),
             Poll::Pending => return deadline.poll(cx).map(|()| Err(WriteError::Slow)),
         }
@@ -238,7 +253,6 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn respond(&mut self, response: Response, mut inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
         out.clear();
-        self.deadline.reset(self.house.limits().send_timeout);
         match response {
             Response::Own(own) => self.respond_own(&own, inbound, out).await,
             Response::Upstream(answer) => {
@@ -262,7 +276,7 @@ impl Exchange<'_> {
         let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
         head::write_own(out, own, self.asked(), keep, &self.house.worker);
         self.sent = if self.request.head.method_kind == Method::Head { 0 } else { own.body.len() as u64 };
-        match write_all(inbound.stream, out, self.deadline).await {
+        match write_all(inbound.stream, out, self.deadline, self.house.limits().send_timeout).await {
             Ok(()) => {
                 self.log(Outcome::Answered, &own.why);
                 match (keep, is_read) {
@@ -297,10 +311,17 @@ impl Exchange<'_> {
                 poll_fn(|cx| self.poll_step(cx, &mut answer, &mut inbound, out, framing, is_small)).await;
             let outcome = match step {
                 Step::Left => Err(WriteError::Left),
-                Step::Flush | Step::End => write_all(inbound.stream, out, self.deadline).await,
+                Step::Flush | Step::End => {
+                    write_all(inbound.stream, out, self.deadline, self.house.limits().send_timeout).await
+                }
                 Step::Broken(error) => {
                     // What came is passed on; that the end is missing shows by the missing end.
-                    let _ = write_all(inbound.stream, out, self.deadline).await;
+                    let _ =
+                        write_all(inbound.stream, out, self.deadline, self.house.limits().send_timeout).await;
+                    if framing == BodyFraming::UntilClose {
+                        // An orderly end would make what came look whole (RFC 9112 8).
+                        inbound.stream.reset_on_close();
+                    }
                     self.log(Outcome::Broken, &error.to_string());
                     return Next::Close;
                 }
@@ -316,7 +337,7 @@ impl Exchange<'_> {
                         Next::Linger
                     };
                 }
-                Ok(()) => self.deadline.reset(self.house.limits().send_timeout),
+                Ok(()) => {}
                 Err(error) => return self.fail(&error),
             }
         }
@@ -370,7 +391,7 @@ impl Exchange<'_> {
         out.extend_from_slice(early.filled());
         let Inbound { stream, buffer, .. } = inbound;
         let _tunnel = self.house.count_tunnel();
-        let outcome = match write_all(stream, out, self.deadline).await {
+        let outcome = match write_all(stream, out, self.deadline, self.house.limits().send_timeout).await {
             Ok(()) => tunnel::run(stream, buffer, &mut upstream).await,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         };

@@ -149,15 +149,15 @@ impl Client for Inbound<'_> {
                     Err(_) => return Poll::Ready(Err(ClientError::Left)),
                 }
             }
-            if !std::mem::replace(&mut self.is_waiting, true) {
-                self.deadline.reset(self.silence);
-            }
-            if self.deadline.poll(cx).is_ready() {
-                return Poll::Ready(Err(ClientError::Slow));
-            }
-            match ready!(self.buffer.poll_fill(self.stream, cx, BODY_READ_SIZE)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(ClientError::Left)),
-                Ok(_) => self.is_waiting = false,
+            match self.buffer.poll_fill(self.stream, cx, BODY_READ_SIZE) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ClientError::Left)),
+                Poll::Ready(Ok(_)) => self.is_waiting = false,
+                Poll::Pending => {
+                    if !std::mem::replace(&mut self.is_waiting, true) {
+                        self.deadline.reset(self.silence);
+                    }
+                    return self.deadline.poll(cx).map(|()| Err(ClientError::Slow));
+                }
             }
         }
     }

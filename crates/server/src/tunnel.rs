@@ -10,6 +10,8 @@ use vestibule_upstream::{Buffer, Stream};
 /// # Errors
 /// The socket's that failed first.
 pub(crate) async fn run(client: &mut Stream, early: &mut Buffer, upstream: &mut Stream) -> io::Result<u64> {
+    // A tunnel may be silent for hours, and its client gone all the while.
+    client.keep_alive();
     if !early.is_empty() {
         upstream.write_all(early.filled()).await?;
         early.clear();

@@ -101,7 +101,7 @@ async fn accept(house: Rc<House>, listener: Listener, mut phase: watch::Receiver
 
 fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>) {
     let peer = Peer::new(address, &house.worker.config.trusted_proxies);
-    tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, peer));
+    tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, peer, house.count_connection()));
 }
 
 /// Errors that concern the connection that was about to be accepted, and not the listener (accept(2)).

@@ -33,6 +33,7 @@ pub struct Answer {
     /// Body bytes still to come, where the length is known.
     left: u64,
     read_size: usize,
+    is_waiting: bool,
 }
 
 impl Answer {
@@ -61,6 +62,7 @@ impl Answer {
             used,
             left,
             read_size: READ_SIZE,
+            is_waiting: false,
         }
     }
 
@@ -114,11 +116,24 @@ impl Answer {
                 }
                 _ => {}
             }
-            if self.deadline.poll(cx).is_ready() {
-                return self.fail(BodyError::Idle(self.idle_limit));
-            }
             let Some(connection) = self.connection.as_mut() else { return Poll::Ready(Ok(false)) };
-            match ready!(connection.poll_read(cx, self.read_size)) {
+            let Poll::Ready(read) = connection.poll_read(cx, self.read_size) else {
+                // Time in which nobody asked, because the client took its time, is not the application's silence.
+                if !std::mem::replace(&mut self.is_waiting, true) {
+                    self.deadline.reset(self.idle_limit);
+                }
+                ready!(self.deadline.poll(cx));
+                return self.fail(BodyError::Idle(self.idle_limit));
+            };
+            self.is_waiting = false;
+            match read {
+                Err(error)
+                    if connection.head.body == BodyLength::UntilClose
+                        && error.kind() == io::ErrorKind::ConnectionReset
+                        && self.upstream.is_unix() =>
+                {
+                    return Poll::Ready(Ok(self.finish()));
+                }
                 Ok(0) if connection.head.body == BodyLength::UntilClose => {
                     return Poll::Ready(Ok(self.finish()));
                 }
@@ -127,7 +142,6 @@ impl Answer {
                     if count >= self.read_size {
                         self.read_size = LONG_READ_SIZE;
                     }
-                    self.deadline.reset(self.idle_limit);
                 }
                 Err(error) => return self.fail(BodyError::Broken(error)),
             }
@@ -150,7 +164,9 @@ impl Answer {
     fn finish(&mut self) -> bool {
         if let Some(connection) = self.connection.take() {
             // Bytes behind the answer belong to nothing that was asked: never use such a connection again.
-            if connection.received.is_empty() && connection.head.keep_alive {
+            if !connection.received.is_empty() {
+                self.upstream.distrust();
+            } else if connection.head.keep_alive {
                 self.upstream.keep(self.worker, connection);
             }
         }

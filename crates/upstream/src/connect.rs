@@ -25,7 +25,7 @@ pub(crate) enum ConnectError {
     Away(Why, io::Error),
     /// The accept queue is full (EAGAIN, unix(7)): it is busy, not ill.
     Busy,
-    /// Ourselves: no descriptors, no memory.
+    /// Ourselves: no descriptors, no memory, no ports.
     Ours(io::Error),
 }
 
@@ -68,7 +68,9 @@ fn classify(error: io::Error) -> ConnectError {
         Some(Errno::AGAIN) => ConnectError::Busy,
         Some(Errno::NOENT | Errno::NOTDIR) => ConnectError::Away(Why::Missing, error),
         Some(Errno::CONNREFUSED) => ConnectError::Away(Why::Refused, error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => ConnectError::Ours(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::ADDRNOTAVAIL) => {
+            ConnectError::Ours(error)
+        }
         _ => ConnectError::Away(Why::Unreachable, error),
     }
 }

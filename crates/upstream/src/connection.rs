@@ -10,7 +10,7 @@ use vestibule_http1::{ChunkDecoder, HeadLimits, Method, ResponseError, ResponseH
 
 use crate::buffer::Buffer;
 use crate::pool::Counted;
-use crate::stream::{DetachedStream, Stream};
+use crate::stream::Stream;
 
 /// Room offered to one read of an answer.
 pub(crate) const READ_SIZE: usize = 8 * 1024;
@@ -82,6 +82,15 @@ impl Connection {
             self.received = Buffer::default();
         }
     }
+
+    /// Moves the connection into the event loop of this thread.
+    pub(crate) fn adopt(self: Box<Self>) -> io::Result<Box<Self>> {
+        let Connection { stream, received, head, chunks, scanned, generation, answers, counted } = *self;
+        let stream = stream.detach()?;
+        stream.check_quiet()?;
+        let stream = stream.attach()?;
+        Ok(Box::new(Connection { stream, received, head, chunks, scanned, generation, answers, counted }))
+    }
 }
 
 /// A connection without a request on it, kept for the next.
@@ -95,14 +104,5 @@ impl Idle {
     /// Whether the upstream closed it, or sent something that nobody asked for; as far as the event loop has heard.
     pub(crate) fn is_stale(&self) -> bool {
         !self.connection.stream.is_quiet()
-    }
-}
-
-impl Connection {
-    /// Moves the connection into the event loop of this thread.
-    pub(crate) fn adopt(self: Box<Self>) -> io::Result<Box<Self>> {
-        let Connection { stream, received, head, chunks, scanned, generation, answers, counted } = *self;
-        let stream = stream.detach().and_then(DetachedStream::attach)?;
-        Ok(Box::new(Connection { stream, received, head, chunks, scanned, generation, answers, counted }))
     }
 }

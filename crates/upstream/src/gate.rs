@@ -102,7 +102,7 @@ impl Gate {
                 return None;
             }
             match self.word.compare_exchange_weak(word, word + 1, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(Permit { gate: Arc::clone(self) }),
+                Ok(_) => return Some(Permit::new(self)),
                 Err(now) => word = now,
             }
         }
@@ -169,7 +169,7 @@ impl Gate {
     }
 
     /// A permit comes back.
-    fn leave(self: &Arc<Self>) {
+    fn leave(self: &Arc<Self>, was_in_vain: bool) {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & WAITING == 0 {
             match self.word.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Relaxed) {
@@ -181,7 +181,9 @@ impl Gate {
         self.word.fetch_sub(1, Ordering::AcqRel);
         if self.word.load(Ordering::Acquire) & BUSY != 0 {
             // An answer ended, so there may be room for one in the accept queue: try with one, not with all.
-            self.let_one_in(&mut line);
+            if !was_in_vain {
+                self.let_one_in(&mut line);
+            }
             self.settle(&mut line);
         } else {
             self.let_in(&mut line);
@@ -298,12 +300,24 @@ fn cap(word: u64) -> u64 {
 #[derive(Debug)]
 pub struct Permit {
     gate: Arc<Gate>,
+    was_in_vain: bool,
+}
+
+impl Permit {
+    fn new(gate: &Arc<Gate>) -> Self {
+        Permit { gate: Arc::clone(gate), was_in_vain: false }
+    }
+
+    /// Gives it back unused: the accept queue is full, so that this makes room for nobody.
+    pub(crate) fn give_up(mut self) {
+        self.was_in_vain = true;
+    }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        self.gate.leave();
+        self.gate.leave(self.was_in_vain);
     }
 }
 
@@ -326,7 +340,7 @@ impl Future for Waiting {
             Poll::Ready(outcome) => {
                 self.entered = None;
                 Poll::Ready(match outcome {
-                    Ok(()) => Ok(Permit { gate: Arc::clone(&self.gate) }),
+                    Ok(()) => Ok(Permit::new(&self.gate)),
                     Err(_) => Err(Refused::Stopped),
                 })
             }
@@ -340,7 +354,7 @@ impl Drop for Waiting {
         entered.close();
         if entered.try_recv().is_ok() {
             // Let in at the very moment of leaving: the permit goes to the next.
-            self.gate.leave();
+            self.gate.leave(false);
             return;
         }
         let mut line = self.gate.lock();

@@ -55,6 +55,10 @@ pub struct Monitor {
     capacity: Option<Capacity>,
     estimate: Option<Estimate>,
     counted: Instant,
+    /// Somebody listens whose accept queue was full when we wanted to know who it is.
+    is_unseen: bool,
+    /// When somebody was last let in to try a full accept queue.
+    tried: Instant,
     eager_until: Instant,
     /// Answers when the present state began.
     answers_before: u64,
@@ -85,6 +89,8 @@ impl Monitor {
             capacity: None,
             estimate: None,
             counted: now,
+            is_unseen: false,
+            tried: now,
             eager_until: now,
             answers_before: 0,
             episode: None,
@@ -116,6 +122,9 @@ impl Monitor {
     }
 
     fn pause(&self) -> Duration {
+        if self.state.is_ordered() {
+            return CALM;
+        }
         if self.upstream.gate.is_busy() {
             return BUSY;
         }
@@ -135,11 +144,14 @@ impl Monitor {
         if self.state.is_ordered() {
             return;
         }
-        if self.upstream.gate.is_busy() {
+        if self.upstream.gate.is_busy() && self.tried.elapsed() >= BUSY {
+            self.tried = Instant::now();
             self.upstream.gate.admit_one();
         }
-        let is_away = matches!(self.state, State::Away(..));
-        if marks.away || marks.check || is_away || self.is_another_life() {
+        let is_away = matches!(self.state, State::Away(why, _) if why != Why::Silent);
+        let is_shut = self.upstream.gate.is_closed() && !self.state.holds();
+        let is_unseen = self.is_unseen && self.counted.elapsed() >= RECOUNT;
+        if marks.away || marks.check || is_away || is_shut || is_unseen || self.is_another_life() {
             self.examine().await;
         }
         if marks.away || marks.busy || marks.check {
@@ -165,9 +177,15 @@ impl Monitor {
     async fn examine(&mut self) {
         let socket = self.socket();
         match self.upstream.target.connect(self.upstream.config.timeout.connect).await {
-            Ok(stream) => self.found(socket, peer_of(&stream)),
+            Ok(stream) => {
+                self.is_unseen = false;
+                self.found(socket, peer_of(&stream));
+            }
             // Full means that somebody listens; who it is will be seen when there is room.
-            Err(ConnectError::Busy) => self.found(socket, self.peer.clone()),
+            Err(ConnectError::Busy) => {
+                self.is_unseen = true;
+                self.found(socket, self.peer.clone());
+            }
             Err(ConnectError::Away(why, error)) => self.lost(why, &error),
             Err(ConnectError::Ours(error)) => {
                 tracing::error!(upstream = self.upstream.config.name, %error, "cannot look after the upstream");

@@ -33,8 +33,8 @@ pub struct Outgoing<'a> {
     pub head_len: usize,
     /// How the rest of the body, still with the client, is sent.
     pub rest: Rest,
-    /// Whether the client asked for another protocol, so that the application may answer 101.
-    pub upgrade: bool,
+    /// The protocols that the client would change to, so that the application may answer 101 with one of them.
+    pub upgrade: Option<&'a [u8]>,
 }
 
 /// The part of a body that was not read before sending.
@@ -78,6 +78,7 @@ impl Upstream {
         let mut patience = Patience::new(self, ticket);
         let mut returning = false;
         let mut repeated = false;
+        let mut needs_fresh = false;
         loop {
             let permit = match self.gate.try_enter() {
                 Some(permit) if !returning => permit,
@@ -86,11 +87,11 @@ impl Upstream {
                     self.enter_in_turn(request, returning, &mut patience, client, trace).await?
                 }
             };
-            let (connection, reused) = match self.connection(worker).await {
+            let (connection, reused) = match self.connection(worker, needs_fresh).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.on_connect_error(error)?;
-                    drop(permit);
+                    permit.give_up();
                     returning = true;
                     continue;
                 }
@@ -116,6 +117,8 @@ impl Upstream {
                     }
                     drop(permit);
                     returning = true;
+                    // Of the connections kept, more may have died the same way.
+                    needs_fresh = true;
                     if !reused {
                         patience.pause(client).await?;
                     }
@@ -135,7 +138,7 @@ impl Upstream {
         client: &mut dyn Client,
         trace: &mut Trace,
     ) -> Result<Permit, Error> {
-        let since = Instant::now();
+        let since = patience.begin();
         if self.gate.is_closed() {
             self.signals.hold();
         }
@@ -148,17 +151,22 @@ impl Upstream {
             patience.poll(cx, client).map(Err)
         })
         .await;
-        trace.held += since.elapsed();
+        trace.held += patience.end(since);
         outcome
     }
 
     /// A connection to send on, and whether it has carried a request before.
-    async fn connection(self: &Arc<Self>, worker: usize) -> Result<(Box<Connection>, bool), ConnectError> {
+    async fn connection(
+        self: &Arc<Self>,
+        worker: usize,
+        needs_fresh: bool,
+    ) -> Result<(Box<Connection>, bool), ConnectError> {
         let generation = self.generation();
-        if let Some(connection) = self.pool.take(worker, generation) {
+        if !needs_fresh && let Some(connection) = self.pool.take(worker, generation) {
             return Ok((connection, true));
         }
-        if self.pool.connections() >= self.gate.cap()
+        if !needs_fresh
+            && self.pool.connections() >= self.gate.cap()
             && let Some(connection) = self.pool.steal(worker, generation)
         {
             return Ok((connection, true));
@@ -191,14 +199,30 @@ impl Upstream {
 struct Patience {
     ticket: Ticket,
     limit: Duration,
-    deadline: Deadline,
+    /// What is left of it: only waiting uses it up, not the time in flight between two waits.
+    left: Duration,
+    deadline: Option<Deadline>,
     pause: Duration,
 }
 
 impl Patience {
     fn new(upstream: &Upstream, ticket: Ticket) -> Self {
         let limit = upstream.config.hold.timeout;
-        Patience { ticket, limit, deadline: Deadline::after(limit), pause: Duration::ZERO }
+        Patience { ticket, limit, left: limit, deadline: None, pause: Duration::ZERO }
+    }
+
+    /// A wait begins.
+    fn begin(&mut self) -> Instant {
+        self.deadline = Some(Deadline::after(self.left));
+        Instant::now()
+    }
+
+    /// The wait that began at `since` is over; how long it was.
+    fn end(&mut self, since: Instant) -> Duration {
+        let waited = since.elapsed();
+        self.left = self.left.saturating_sub(waited);
+        self.deadline = None;
+        waited
     }
 
     /// Ready with the reason when the wait is over.
@@ -206,7 +230,10 @@ impl Patience {
         if client.poll_left(cx).is_ready() {
             return Poll::Ready(Error::Client(ClientError::Left));
         }
-        self.deadline.poll(cx).map(|()| Error::HeldTooLong(self.limit))
+        match &self.deadline {
+            Some(deadline) => deadline.poll(cx).map(|()| Error::HeldTooLong(self.limit)),
+            None => Poll::Pending,
+        }
     }
 
     /// Waits before a further attempt: not before the first, then ever longer.
@@ -216,12 +243,15 @@ impl Patience {
         if pause.is_zero() {
             return Ok(());
         }
+        let since = self.begin();
         let mut sleep = std::pin::pin!(tokio::time::sleep(pause));
-        std::future::poll_fn(|cx| match sleep.as_mut().poll(cx) {
+        let outcome = std::future::poll_fn(|cx| match sleep.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => self.poll(cx, client).map(Err),
         })
-        .await
+        .await;
+        self.end(since);
+        outcome
     }
 }
 
@@ -341,7 +371,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
     fn take_head(&mut self) -> Option<Result<(), Failure>> {
         let connection = self.connection.as_mut()?;
         match connection.head.status {
-            101 if !self.request.upgrade => Some(Err(Failure::Fatal(Error::Unasked))),
+            101 if !Self::was_asked_for(self.request, connection) => Some(Err(Failure::Fatal(Error::Unasked))),
             // The client's own `Expect` was answered by us, so a 100 says nothing to it.
             100 => {
                 connection.skip_head();
@@ -360,6 +390,13 @@ impl<'a, 'r> Attempt<'a, 'r> {
                 Some(Ok(()))
             }
         }
+    }
+
+    /// Whether a 101 names a protocol that the client offered (RFC 9110 7.8).
+    fn was_asked_for(request: &Outgoing<'_>, connection: &Connection) -> bool {
+        let chosen = connection.head.upgrade.map(|span| span.of(connection.received.filled()));
+        let (Some(offered), Some(chosen)) = (request.upgrade, chosen) else { return false };
+        offered.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(chosen))
     }
 
     /// Writes what can be written now. An error only ends the writing: an answer may be there all the same.

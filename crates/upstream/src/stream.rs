@@ -29,6 +29,21 @@ impl Stream {
         })
     }
 
+    /// Makes closing the socket a reset, where it is TCP: the peer must not take what came for the whole.
+    pub fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = self {
+            // If the kernel refuses there is nothing better to do than to close it as it is.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// Has the kernel find out when a silent peer is gone, where it is TCP.
+    pub fn keep_alive(&self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = socket2::SockRef::from(stream).set_keepalive(true);
+        }
+    }
+
     /// Whether nothing is to be read, as far as the event loop has heard: no bytes, no end, no error.
     #[inline]
     pub fn is_quiet(&self) -> bool {
@@ -97,6 +112,25 @@ pub enum DetachedStream {
 }
 
 impl DetachedStream {
+    /// Asks the kernel whether nothing is to be read.
+    ///
+    /// # Errors
+    /// When there are bytes, an end or an error.
+    pub(crate) fn check_quiet(&self) -> io::Result<()> {
+        use rustix::net::{RecvFlags, recv};
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let mut byte = [0_u8; 1];
+        let peeked = match self {
+            DetachedStream::Tcp(stream) => recv(stream, &mut byte, flags),
+            DetachedStream::Unix(stream) => recv(stream, &mut byte, flags),
+        };
+        match peeked {
+            Err(rustix::io::Errno::AGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// Registers the socket in the event loop of this thread.
     ///
     /// # Errors

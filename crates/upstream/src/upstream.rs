@@ -60,6 +60,8 @@ pub struct Upstream {
     pub(crate) signals: Signals,
     pub(crate) samples: Samples,
     generation: AtomicU64,
+    /// The generation that sent bytes behind an answer, if it was the present one.
+    distrusted: AtomicU64,
     /// `Server`, as a number.
     server: AtomicU8,
     pub(crate) status: watch::Sender<Status>,
@@ -92,6 +94,7 @@ impl Upstream {
             signals: Signals::new(workers),
             samples: Samples::default(),
             generation: AtomicU64::new(1),
+            distrusted: AtomicU64::new(0),
             server: AtomicU8::new(0),
             status: watch::Sender::new(status),
             orders,
@@ -134,7 +137,7 @@ impl Upstream {
     /// Whether the application runs only when the whole body is there: not so with Unicorn (measured),
     /// and not known of others.
     pub(crate) fn reads_whole_bodies(&self) -> bool {
-        matches!(self.server(), Server::Puma | Server::Thin | Server::Passenger)
+        matches!(self.server(), Server::Puma | Server::Thin)
     }
 
     pub(crate) fn is_unix(&self) -> bool {
@@ -145,9 +148,26 @@ impl Upstream {
     pub(crate) fn keep(&self, worker: usize, mut connection: Box<Connection>) {
         let is_current = connection.generation == self.generation();
         // More connections than requests in flight would leave some waiting for a thread that waits for us.
-        if is_current && self.keeps_connections() && self.pool.connections() <= self.gate.cap() {
+        let is_distrusted = self.distrusted.load(Ordering::Relaxed) == connection.generation;
+        if is_current
+            && !is_distrusted
+            && self.keeps_connections()
+            && self.pool.connections() <= self.gate.cap()
+        {
             connection.finish_answer();
             self.pool.put(worker, connection);
+        }
+    }
+
+    /// The application sent more than its answer's length. What came with the answer is thrown away; the next time
+    /// it may come later, and be taken for the next answer, so that no connection of this generation is kept.
+    pub(crate) fn distrust(&self) {
+        let generation = self.generation();
+        if self.distrusted.swap(generation, Ordering::Relaxed) != generation {
+            tracing::warn!(
+                upstream = self.config.name,
+                "the application sends more than its Content-Length says: its connections are not kept any more"
+            );
         }
     }
 
