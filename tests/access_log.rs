@@ -182,3 +182,15 @@ fn loses_no_line_when_it_is_stopped() {
     assert_eq!(vestibule.exit(seconds(5)).code(), Some(0));
     until_true("500 lines", seconds(5), || vestibule.access_log().len() == 500);
 }
+
+#[test]
+fn logs_what_was_refused_at_its_head() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let mut client = Client::connect(vestibule.address()).expect("a connection");
+    client.send("NONSENSE\r\n\r\n").expect("sent");
+    assert_eq!(client.response().expect("an answer").status, 400);
+    let line = vestibule.access_line("the refused request", |line| line["status"] == 400);
+    assert_eq!((&line["outcome"], &line["client"]), (&"refused".into(), &"127.0.0.1".into()), "{line}");
+}

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::forwarding::{KINDS, connect, plain, scripted};
@@ -314,4 +314,105 @@ fn passes_early_hints_but_not_to_http_1_0() {
     let mut old = connect(&vestibule);
     old.send("GET /b HTTP/1.0\r\n\r\n").expect("sent");
     assert_eq!(old.response().expect("an answer").text(), "/b");
+}
+
+#[test]
+fn ends_an_answer_without_a_length_as_whole_though_the_request_was_not_read() {
+    for length in [60_000, 200_000] {
+        let dir = Dir::new();
+        let (vestibule, _origin) = scripted(&dir, |conversation| {
+            // To close with bytes unread ends a connection over a Unix socket with ECONNRESET, behind the answer.
+            if conversation.wait_for_bytes().is_some() {
+                let _ = conversation.write("HTTP/1.1 401 No\r\nConnection: close\r\n\r\nwho are you?");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let mut client = connect(&vestibule);
+        let answer = client.post("/unread", &vec![b'x'; length]);
+        let answer = answer.unwrap_or_else(|error| panic!("{length} bytes: {error}"));
+        assert_eq!((answer.status, answer.text()), (401, "who are you?".to_owned()), "{length} bytes");
+    }
+}
+
+#[test]
+fn keeps_no_connection_of_a_generation_that_sent_bytes_behind_an_answer() {
+    let dir = Dir::new();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let (vestibule, _origin) = scripted(&dir, move |conversation| {
+        let mut number = None;
+        while let Some(request) = conversation.request() {
+            let number = *number.get_or_insert_with(|| connections.fetch_add(1, Ordering::SeqCst));
+            let body = format!("{number} {}", request.target());
+            let behind = if request.target() == "/talkative" { POISON } else { "" };
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}{behind}");
+            let _ = conversation.write(answer);
+        }
+    });
+    let answers = |paths: &[&str]| -> Vec<String> {
+        paths.iter().map(|path| get(vestibule.address(), path).text()).collect()
+    };
+    assert_eq!(answers(&["/a", "/b"]), ["0 /a", "0 /b"], "a connection is kept before");
+    assert_eq!(answers(&["/talkative"]), ["0 /talkative"]);
+    assert_eq!(answers(&["/c", "/d", "/e"]), ["1 /c", "2 /d", "3 /e"], "and none is kept after");
+}
+
+#[test]
+fn resets_a_client_of_http_1_0_when_a_chunked_answer_breaks_off() {
+    for tail in ["5\r\nhel", "5\r\nhello\r\n", "5\r\nhello\r\nzz\r\n"] {
+        let dir = Dir::new();
+        let (vestibule, _origin) = scripted(&dir, move |conversation| {
+            if conversation.request().is_some() {
+                let _ =
+                    conversation.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+                std::thread::sleep(Duration::from_millis(100)); // so that the head is passed on before
+                let _ = conversation.write(tail);
+            }
+        });
+        let mut client = connect(&vestibule);
+        client.send("GET / HTTP/1.0\r\n\r\n").expect("sent");
+        // This client has neither a length nor chunks: for it an orderly end makes what it got the whole answer.
+        match client.rest() {
+            Ok(bytes) => panic!("{tail:?}: an orderly end after {:?}", String::from_utf8_lossy(&bytes)),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{tail:?}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn answers_502_to_a_change_to_a_protocol_that_was_not_offered() {
+    for fields in ["", "Connection: Upgrade\r\n", "Connection: Upgrade\r\nUpgrade: other\r\n"] {
+        let dir = Dir::new();
+        let (vestibule, _origin) = scripted(&dir, move |conversation| {
+            if conversation.request().is_some() {
+                let _ = conversation.write(format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nraw"));
+                conversation.wait_for_close();
+            }
+        });
+        let mut client = connect(&vestibule);
+        client
+            .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+            .expect("sent");
+        assert_eq!(client.response().expect("an answer").status, 502, "{fields:?}");
+    }
+}
+
+#[test]
+fn offers_no_http_2_to_the_application() {
+    let dir = Dir::new();
+    let (vestibule, origin) = plain(&dir);
+    for protocols in ["h2c", "H2C", "echo, h2c"] {
+        let mut client = connect(&vestibule);
+        client
+            .send(format!(
+                "GET /h2 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocols}\r\n\
+                 HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+            ))
+            .expect("sent");
+        assert_eq!(client.response().expect("an answer").status, 200, "{protocols:?}");
+    }
+    for request in origin.requests() {
+        let head = request.head.to_lowercase();
+        assert!(!head.contains("h2c") && !head.contains("http2-settings"), "{head}");
+    }
 }

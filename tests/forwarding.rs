@@ -375,3 +375,19 @@ fn refuses_what_may_be_smuggling_and_asks_nobody() {
     assert!(origin.requests().is_empty(), "{:?}", origin.requests());
     assert_eq!(get(vestibule.address(), "/fine").text(), "/fine");
 }
+
+#[test]
+fn refuses_a_connection_field_with_a_hundred_options() {
+    let dir = Dir::new();
+    let (vestibule, origin) = plain(&dir);
+    let options: Vec<String> = (0..100).map(|number| format!("x-{number}")).collect();
+    for lines in [
+        format!("Connection: {}\r\n", options.join(", ")),
+        options.chunks(25).map(|some| format!("Connection: {}\r\n", some.join(","))).collect(),
+    ] {
+        let mut client = connect(&vestibule);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).expect("sent");
+        assert_eq!(client.response().expect("an answer").status, 400, "{lines}");
+    }
+    assert!(origin.requests().is_empty(), "{:?}", origin.requests());
+}

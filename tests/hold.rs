@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -270,4 +271,36 @@ fn releases_at_the_pace_of_the_application() {
         assert_eq!(client.response().expect("an answer").text(), format!("/{index}"));
     }
     assert_eq!(most.load(Ordering::SeqCst), 3, "requests in the application at the same time");
+}
+
+#[test]
+fn uses_no_cpu_while_the_accept_queue_stays_full() {
+    let dir = Dir::new();
+    let listener = UnixListener::bind(dir.socket()).expect("the socket is free");
+    rustix::net::listen(&listener, 4).expect("the backlog is set"); // and nobody ever accepts
+    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let _clients: Vec<_> = (0..40).map(|index| ask(&vestibule, &format!("/{index}"))).collect();
+    until_true("all requests are read", seconds(5), || unread(&vestibule) == 0);
+    let (share, ()) = cpu_share(&vestibule, || std::thread::sleep(seconds(3)));
+    println!("full accept queue, 40 waiting: {:.2}% of a core", share * 100.0);
+    assert!(share < 0.10, "{share} of a core while waiting");
+}
+
+#[test]
+fn holds_a_request_that_ran_for_longer_than_the_hold_before_its_server_died() {
+    let dir = Dir::new();
+    let origin = Fake::start(&dir.socket(), |conversation| {
+        if conversation.request().is_some() {
+            conversation.wait_for_close();
+        }
+    });
+    let vestibule = Vestibule::start(&dir, &config(&dir, "hold = { timeout = \"2s\" }"));
+    let mut client = ask(&vestibule, "/long");
+    origin.wait_for_requests(1);
+    std::thread::sleep(seconds(3)); // only the time that a request is held counts, not this
+    origin.leave();
+    std::thread::sleep(Duration::from_millis(300));
+    let _origin = Fake::echoing(&dir.socket());
+    let answer = client.response().expect("an answer");
+    assert_eq!((answer.status, answer.text()), (200, "/long".to_owned()));
 }

@@ -1,7 +1,8 @@
 //! The ledger: what may be sent a second time, and what may not.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::client::{Client, get, post};
@@ -208,4 +209,33 @@ fn answers_502_to_a_malformed_answer_and_asks_once() {
         assert_eq!(get(vestibule.address(), &path).status, 502, "{answer:?}");
         assert_eq!(origin.requests().len(), 1, "{answer:?}");
     }
+}
+
+#[test]
+fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
+    let dir = Dir::new();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let _origin = Fake::start(&dir.socket(), move |conversation| {
+        if conversation.head().is_none() {
+            return;
+        }
+        let is_first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        // Thin runs the application when it has read the head of a body without a length.
+        std::thread::sleep(Duration::from_millis(200));
+        if !is_first {
+            conversation.answer("ran again");
+        }
+    });
+    let vestibule = Vestibule::start(&dir, &config(&dir, "server = \"thin\""));
+    let mut client = Client::connect(vestibule.address()).expect("a connection");
+    // One chunk of five bytes more than `limits.body_memory` holds by default.
+    let head = "POST /once HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10005\r\n";
+    client.send([head.as_bytes(), &[b'x'; 0x10005]].concat()).expect("sent");
+    until_true("the application runs", seconds(10), || runs.load(Ordering::SeqCst) > 0);
+    std::thread::sleep(Duration::from_millis(500));
+    let _ = client.send("\r\n0\r\n\r\n"); // the answer may be there already, and the connection closed
+    let status = client.response().map(|answer| answer.status);
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "how often the application ran; answered {status:?}");
+    assert_eq!(status.expect("an answer"), 502);
 }
