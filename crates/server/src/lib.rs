@@ -1,6 +1,7 @@
 //! The public side: listeners, connections, drain.
 
 mod connection;
+mod exchange;
 mod head;
 mod house;
 mod inbound;

@@ -110,12 +110,14 @@ impl Ledger {
     /// without proof (RFC 9110 9.2.2); `reads_whole_bodies` says that the server runs the application only when it
     /// has the whole body.
     pub(crate) fn may_replay(&self, end: &End, reads_whole_bodies: bool, repeated: &mut bool) -> bool {
-        if self.has_begun || self.has_rest_gone {
+        if self.has_rest_gone {
             return false;
         }
-        if self.written == 0 || self.application_cannot_have_run(end, reads_whole_bodies) {
+        if !self.has_begun && (self.written == 0 || self.application_cannot_have_run(end, reads_whole_bodies))
+        {
             return true;
         }
+        // An answer that began proves that it ran. Of this attempt nothing was passed on to the client.
         self.is_idempotent && !std::mem::replace(repeated, true)
     }
 
@@ -219,7 +221,18 @@ mod tests {
         let mut repeated = false;
         assert!(ledger.may_replay(&End::Closed, true, &mut repeated));
         assert!(!ledger.may_replay(&End::Closed, true, &mut repeated));
-        ledger.response_began();
-        assert!(!ledger.may_replay(&End::Closed, true, &mut false), "an answer that began is not repeated");
+    }
+
+    #[test]
+    fn an_answer_that_began_is_no_proof_but_may_be_asked_for_again() {
+        for (method, again) in [(Method::Get, true), (Method::Post, false)] {
+            let request = Outgoing { method, bytes: b"x", head_len: 1, rest: Rest::Nothing, upgrade: None };
+            let mut ledger = Ledger::new(&request, true);
+            ledger.wrote(1);
+            ledger.sent_whole();
+            ledger.response_began();
+            let reset = End::Reset(io::ErrorKind::ConnectionReset.into());
+            assert_eq!(ledger.may_replay(&reset, true, &mut false), again, "{method:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! thread and alone decides what [`State`] the upstream is in.
 
 mod answer;
+mod attempt;
 mod buffer;
 mod capacity;
 mod client;

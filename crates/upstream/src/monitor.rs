@@ -195,6 +195,13 @@ impl Monitor {
 
     /// Somebody listens.
     fn found(&mut self, socket: Option<(u64, i64, i64)>, peer: Option<Peer>) {
+        if let (None, Some(known)) = (&peer, self.identity)
+            && known.peer.is_some()
+            && known.socket == socket
+        {
+            // The one we know, dying: who comes after it will be seen.
+            return;
+        }
         let identity = Identity { socket, peer: peer.as_ref().map(|peer| peer.life) };
         let is_new = self.identity != Some(identity);
         if is_new {

@@ -53,6 +53,10 @@ impl Peer {
         let pid = u32::try_from(pid?.as_raw_nonzero().get()).ok()?;
         let life = Life::of(pid)?;
         let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        if command.is_empty() {
+            // Its memory is gone and its sockets are not yet: it is dying.
+            return None;
+        }
         Some(Peer { life, server: recognise(&command) })
     }
 
