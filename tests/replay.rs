@@ -147,11 +147,11 @@ fn gives_up_on_a_get_that_kills_every_connection() {
 }
 
 #[test]
-fn cuts_the_client_when_an_answer_breaks_off() {
+fn cuts_the_client_when_a_long_answer_breaks_off() {
     let dir = Dir::new();
     let (vestibule, origin) = before(&dir, |conversation| {
         if conversation.request().is_some() {
-            let _ = conversation.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly the beginning");
+            let _ = conversation.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nonly the beginning");
         }
     });
     let mut client = Client::connect(vestibule.address()).expect("a connection");
@@ -160,7 +160,21 @@ fn cuts_the_client_when_an_answer_breaks_off() {
         error.to_string().contains("closed after") || error.kind() == std::io::ErrorKind::ConnectionReset,
         "{error}"
     );
-    assert_eq!(origin.requests().len(), 1, "an answer that had begun is not asked for again");
+    assert_eq!(origin.requests().len(), 1, "an answer that was passed on is not asked for again");
+}
+
+#[test]
+fn passes_nothing_on_of_a_short_answer_that_breaks_off() {
+    let dir = Dir::new();
+    let (vestibule, origin) = before(&dir, |conversation| {
+        if conversation.request().is_some() {
+            let _ = conversation.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly the beginning");
+        }
+    });
+    assert_eq!(get(vestibule.address(), "/get").status, 502);
+    assert_eq!(post(vestibule.address(), "/post", b"x").status, 502);
+    let asked = |path: &str| origin.requests().iter().filter(|request| request.target() == path).count();
+    assert_eq!((asked("/get"), asked("/post")), (2, 1), "a GET may be asked for again, once");
 }
 
 #[test]
