@@ -33,32 +33,54 @@ pub(crate) async fn write_all(
     deadline: &Deadline,
     limit: Duration,
 ) -> Result<(), WriteError> {
-    let mut written = 0;
     deadline.reset(limit);
-    let outcome = poll_fn(|cx| poll_write_all(stream, bytes, &mut written, (deadline, limit), cx)).await;
+    let mut writing = Writing { written: 0, queued: None };
+    let outcome = poll_fn(|cx| writing.poll(stream, bytes, (deadline, limit), cx)).await;
     bytes.clear();
     outcome
 }
 
-fn poll_write_all(
-    stream: &mut Stream,
-    bytes: &[u8],
-    written: &mut usize,
-    (deadline, limit): (&Deadline, Duration),
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), WriteError>> {
-    while *written < bytes.len() {
-        let rest = bytes.get(*written..).unwrap_or_default();
-        match Pin::new(&mut *stream).poll_write(cx, rest) {
-            Poll::Ready(Ok(count)) => {
-                *written += count;
-                deadline.reset(limit);
+/// How far a write has come.
+struct Writing {
+    written: usize,
+    /// Bytes that the kernel had not delivered when it last took no more.
+    queued: Option<u32>,
+}
+
+impl Writing {
+    fn poll(
+        &mut self,
+        stream: &mut Stream,
+        bytes: &[u8],
+        (deadline, limit): (&Deadline, Duration),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), WriteError>> {
+        while self.written < bytes.len() {
+            let rest = bytes.get(self.written..).unwrap_or_default();
+            match Pin::new(&mut *stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(count)) => {
+                    self.written += count;
+                    self.queued = None;
+                    deadline.reset(limit);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(WriteError::Left)),
+                Poll::Pending => {
+                    let before = self.queued.or_else(|| stream.undelivered());
+                    self.queued = before;
+                    ready!(deadline.poll(cx));
+                    // The kernel asks for more only when a third of its megabytes is free: a client that takes
+                    // little, but takes it steadily, shows by what is left to deliver.
+                    let now = stream.undelivered();
+                    if now >= before {
+                        return Poll::Ready(Err(WriteError::Slow));
+                    }
+                    self.queued = now;
+                    deadline.reset(limit);
+                }
             }
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(WriteError::Left)),
-            Poll::Pending => return deadline.poll(cx).map(|()| Err(WriteError::Slow)),
         }
+        Poll::Ready(Ok(()))
     }
-    Poll::Ready(Ok(()))
 }
 
 /// A request and what becomes of it, up to its line in the access log.

@@ -84,6 +84,14 @@ impl Stream {
     pub fn unread_by_peer(&self) -> Option<u32> {
         match self {
             Stream::Tcp(_) => None,
+            Stream::Unix(_) => self.undelivered(),
+        }
+    }
+
+    /// Bytes that we wrote and that the kernel still has (tcp(7), unix(7): `SIOCOUTQ`).
+    pub fn undelivered(&self) -> Option<u32> {
+        match self {
+            Stream::Tcp(stream) => outgoing_queue(stream.as_fd()),
             Stream::Unix(stream) => outgoing_queue(stream.as_fd()),
         }
     }
