@@ -1,11 +1,12 @@
 //! The gate before an upstream: how many requests may be in flight, and the line of those that wait.
 //!
 //! As long as nobody waits, a permit is one compare-and-swap on one word. As soon as somebody does, everything goes
-//! through the line behind its lock, so that nobody overtakes: first in, first out by [`Ticket`], over all workers.
+//! through the line behind its lock, so that nobody overtakes: first in, first out by [`Ticket`] within a worker, and
+//! over all workers but for [`HARDLY_SOONER`].
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -22,6 +23,11 @@ const BUSY: u64 = 1 << 49;
 const WAITING: u64 = 1 << 50;
 /// Stopped by the operator: nobody enters and nobody waits.
 const REFUSING: u64 = 1 << 51;
+
+/// A request of the thread that gives a permit back goes before one of another that came sooner by no more than this.
+const HARDLY_SOONER: Duration = Duration::from_millis(2);
+/// So far from the front of the line it is looked for.
+const NEAR: usize = 32;
 
 /// The largest cap on requests in flight.
 pub(crate) const MAX_CAP: u32 = NUMBER as u32;
@@ -78,6 +84,8 @@ struct Line {
 #[derive(Debug)]
 struct Waiter {
     ticket: Ticket,
+    /// The thread that waits.
+    thread: u32,
     bytes: u64,
     enter: oneshot::Sender<()>,
 }
@@ -128,7 +136,7 @@ impl Gate {
         }
         let (enter, entered) = oneshot::channel();
         let place = line.waiters.partition_point(|waiter| waiter.ticket < ticket);
-        line.waiters.insert(place, Waiter { ticket, bytes, enter });
+        line.waiters.insert(place, Waiter { ticket, thread: this_thread(), bytes, enter });
         line.bytes += bytes;
         self.word.fetch_or(WAITING, Ordering::AcqRel);
         self.let_in(&mut line);
@@ -149,7 +157,7 @@ impl Gate {
         }
         // WAITING is set, so nobody but the holder of the line's lock changes the number in flight.
         self.word.fetch_add(1, Ordering::AcqRel);
-        while let Some(waiter) = line.waiters.pop_front() {
+        while let Some(waiter) = line.next() {
             line.bytes -= waiter.bytes;
             if waiter.enter.send(()).is_ok() {
                 line.holds.released += 1;
@@ -288,6 +296,31 @@ impl Gate {
     }
 }
 
+impl Line {
+    /// Takes out who is next: the first of all, or the first of this thread if the first of all came hardly sooner.
+    /// To hand a permit to another thread costs a wake-up, and a connection that changes its event loop.
+    fn next(&mut self) -> Option<Waiter> {
+        let first = self.waiters.front()?;
+        let thread = this_thread();
+        if first.thread == thread {
+            return self.waiters.pop_front();
+        }
+        let latest = first.ticket.arrived + HARDLY_SOONER;
+        let near = self.waiters.iter().take(NEAR).take_while(|waiter| waiter.ticket.arrived <= latest);
+        let own = near.enumerate().find(|(_, waiter)| waiter.thread == thread).map(|(place, _)| place);
+        self.waiters.remove(own.unwrap_or(0))
+    }
+}
+
+/// A number for this thread.
+fn this_thread() -> u32 {
+    static THREADS: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static THREAD: u32 = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    THREAD.with(|thread| *thread)
+}
+
 fn in_flight(word: u64) -> u64 {
     word & NUMBER
 }
@@ -402,6 +435,23 @@ mod tests {
         assert!(gate.try_enter().is_none(), "nobody passes the line");
         drop(permit);
         assert!(now(&mut later).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_thread_keeps_its_permit_unless_others_came_clearly_sooner() {
+        for (ahead, own_first) in [(HARDLY_SOONER / 2, true), (HARDLY_SOONER * 2, false)] {
+            let gate = Gate::new(1, 10, 1000);
+            let permit = gate.try_enter().unwrap();
+            let arrived = Instant::now();
+            let mut other = std::thread::scope(|scope| {
+                let wait = || gate.wait(Ticket { arrived, serial: 1 }, 1, false).unwrap();
+                scope.spawn(wait).join().unwrap()
+            });
+            let mut own = gate.wait(Ticket { arrived: arrived + ahead, serial: 2 }, 1, false).unwrap();
+            drop(permit);
+            let (own, other) = (now(&mut own), now(&mut other));
+            assert_eq!((own.is_some(), other.is_some()), (own_first, !own_first), "{ahead:?}");
+        }
     }
 
     #[test]
