@@ -25,7 +25,7 @@ const WAITING: u64 = 1 << 50;
 const REFUSING: u64 = 1 << 51;
 
 /// A request of the thread that gives a permit back goes before one of another that came sooner by no more than this.
-const HARDLY_SOONER: Duration = Duration::from_millis(2);
+const HARDLY_SOONER: Duration = Duration::from_millis(5);
 /// So far from the front of the line it is looked for.
 const NEAR: usize = 32;
 
