@@ -17,7 +17,9 @@ build:
 
 ## Every test: the crates' own, then the behaviour of the real binary. Nothing is skipped.
 test: deps
-	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast
+	$(CARGO) test --workspace --profile $(PROFILE) --doc
+	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast --lib --bins
+	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test behaviour
 
 ## Random kills of real servers under load: no POST may be executed twice.
 test-kills: deps
