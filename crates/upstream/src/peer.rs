@@ -12,6 +12,11 @@ use crate::gate::MAX_CAP;
 const PUMA_THREADS: u32 = 5;
 /// In flight at an application of which nothing is known.
 const UNKNOWN: u32 = 64;
+/// Thin runs one request at a time, but its reactor accepts, reads and writes for many in one turn: with 16 in flight it
+/// answers twice as many per second as with 2 (measured, a handler of 0 ms), and waits no longer.
+const THIN_BATCH: u32 = 16;
+/// The threads that `thin --threaded` runs the application on: EventMachine's default.
+const THIN_THREADS: u32 = 20;
 /// In flight beside what the server runs, so that it need not wait for us between two requests.
 const LOOKAHEAD: u32 = 1;
 
@@ -68,14 +73,12 @@ impl Peer {
             // One more for each worker, so that a worker that is done finds the next in its accept queue at once.
             Server::Unicorn => exactly((2 * children(pid).len() as u32).max(2)),
             Server::Thin => {
-                // One reactor thread runs the application, unless `--threaded` gives it a pool.
                 let threaded = fs::read(format!("/proc/{pid}/cmdline"))
                     .is_ok_and(|command| words(&command).any(|word| word == b"--threaded"));
-                let floor = 1 + LOOKAHEAD;
-                Capacity {
-                    guess: if threaded { 20 } else { floor },
-                    floor,
-                    ceiling: if threaded { MAX_CAP } else { floor },
+                if threaded {
+                    Capacity { guess: THIN_THREADS, floor: THIN_BATCH, ceiling: MAX_CAP }
+                } else {
+                    exactly(THIN_BATCH)
                 }
             }
             Server::Passenger => exactly(passenger_processes(pid) + LOOKAHEAD),
