@@ -226,6 +226,11 @@ impl App {
     /// SIGKILL to every process of the server.
     pub(crate) fn kill9(&mut self) {
         let all = process::of_home(&self.home);
+        // All stand still before the first dies, as in a crash of the whole: Passenger's core would otherwise answer
+        // 502 by itself for an application that died a moment before it.
+        for pid in &all {
+            process::signal(*pid, Signal::STOP);
+        }
         kill_all(&self.home);
         self.wait_until_gone(&all);
     }
