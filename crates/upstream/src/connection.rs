@@ -31,8 +31,6 @@ pub(crate) struct Connection {
     scanned: usize,
     /// The upstream's generation when the connection was made.
     pub(crate) generation: u64,
-    /// Answers read to their end on it.
-    pub(crate) answers: u32,
     counted: Counted,
 }
 
@@ -45,7 +43,6 @@ impl Connection {
             chunks: ChunkDecoder::default(),
             scanned: 0,
             generation,
-            answers: 0,
             counted,
         })
     }
@@ -77,19 +74,18 @@ impl Connection {
     pub(crate) fn finish_answer(&mut self) {
         self.scanned = 0;
         self.chunks = ChunkDecoder::default();
-        self.answers = self.answers.saturating_add(1);
         if self.received.capacity() > KEPT_CAPACITY {
             self.received = Buffer::default();
         }
     }
 
     /// Moves the connection into the event loop of this thread.
-    pub(crate) fn adopt(self: Box<Self>) -> io::Result<Box<Self>> {
-        let Connection { stream, received, head, chunks, scanned, generation, answers, counted } = *self;
+    pub(crate) fn adopt(self) -> io::Result<Box<Self>> {
+        let Connection { stream, received, head, chunks, scanned, generation, counted } = self;
         let stream = stream.detach()?;
         stream.check_quiet()?;
         let stream = stream.attach()?;
-        Ok(Box::new(Connection { stream, received, head, chunks, scanned, generation, answers, counted }))
+        Ok(Box::new(Connection { stream, received, head, chunks, scanned, generation, counted }))
     }
 }
 

@@ -68,7 +68,7 @@ impl Pool {
             let Some(idle) = taken else { continue };
             self.idle.fetch_sub(1, Ordering::Relaxed);
             if idle.connection.generation == generation
-                && let Ok(connection) = idle.connection.adopt()
+                && let Ok(connection) = (*idle.connection).adopt()
             {
                 return Some(connection);
             }
