@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::{
-    AccessFormat, Config, Health, Hold, Limits, ListenAddress, Listener, Log, LogOutput, Server, Timeouts,
-    Upstream, UpstreamAddress, UpstreamId,
+    AccessFormat, Buffer, Config, Disk, Fields, Health, Hold, Limits, ListenAddress, Listener, Log,
+    LogOutput, Server, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
 use crate::routes::Routes;
@@ -27,6 +27,10 @@ impl Default for Config {
             routes: Routes::all_to(UpstreamId(0)),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
+            buffer: Buffer::default(),
+            disk: Disk::default(),
+            fields: Fields::default(),
+            error_pages: Vec::new(),
             log: Log::default(),
             places: Places::default(),
         }
@@ -41,7 +45,7 @@ fn workers() -> NonZeroUsize {
 impl Default for Listener {
     fn default() -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { address: ListenAddress::Tcp(address), reuse_port: true, backlog: 4096 }
+        Self { address: ListenAddress::Tcp(address), reuse_port: true, backlog: 4096, proxy_protocol: false }
     }
 }
 
@@ -57,6 +61,7 @@ impl Default for Upstream {
             health: None,
             drain_timeout: Duration::from_secs(30),
             timeout: Timeouts::default(),
+            maintenance: None,
         }
     }
 }
@@ -105,6 +110,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             response: Duration::from_secs(60),
             idle: Duration::from_secs(300),
+            tunnel: Duration::from_secs(3600),
         }
     }
 }
@@ -119,8 +125,31 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
+            receive_rate: 500,
+            send_rate: 500,
             connections: 16384,
+            connections_per_address: 1024,
+            requests_per_connection: 10_000,
         }
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self { request: true, response: true, memory: 64 << 10, disk: 1 << 30 }
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        // Not /tmp, which is memory on many machines (file-hierarchy(7)).
+        Self { directory: PathBuf::from("/var/tmp"), most: 8 << 30 }
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { via: Some("vestibule".to_owned()), forwarded: false, underscores: false }
     }
 }
 

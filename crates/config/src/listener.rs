@@ -76,7 +76,11 @@ fn read(section: Section<'_>) -> ReadListener {
     section.finish();
     let (address, span) = address.map_or((default.address, None), |found| (found.value, Some(found.span)));
     let reuse_port = !is_unix && reuse_port.is_none_or(|found| found.value);
-    ReadListener { meaning: Listener { address, reuse_port, backlog }, address: span, table }
+    ReadListener {
+        meaning: Listener { address, reuse_port, backlog, proxy_protocol: default.proxy_protocol },
+        address: span,
+        table,
+    }
 }
 
 /// Whether the kernel would refuse the second of two listeners.

@@ -60,6 +60,10 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
         routes,
         trusted_proxies,
         limits,
+        buffer: default.buffer,
+        disk: default.disk,
+        fields: default.fields,
+        error_pages: default.error_pages,
         log,
         places,
     }
@@ -77,6 +81,7 @@ fn limits(section: Section<'_>) -> Limits {
         idle_timeout: section.or("idle_timeout", default.idle_timeout, value::duration),
         send_timeout: section.or("send_timeout", default.send_timeout, value::duration),
         connections: section.or("connections", default.connections, value::integer(1..=1_000_000)),
+        ..default
     };
     section.later("requests", "leave it out");
     section.later("rate", "leave it out");

@@ -25,6 +25,14 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds on what one client may use.
     pub limits: Limits,
+    /// How bodies are kept while their sender or receiver takes its time; a route may have its own.
+    pub buffer: Buffer,
+    /// Where bodies go that memory does not take.
+    pub disk: Disk,
+    /// What is added to the fields of a request, and what may pass.
+    pub fields: Fields,
+    /// The operator's own pages for the statuses that we answer with ourselves.
+    pub error_pages: Vec<ErrorPage>,
     /// What is logged, and where.
     pub log: Log,
     /// Where the addresses are written, so that what goes wrong with them later names its line too.
@@ -45,6 +53,8 @@ pub struct Listener {
     pub reuse_port: bool,
     /// Length of the accept queue asked of the kernel. Default 4096.
     pub backlog: u32,
+    /// Whether each connection begins with a PROXY protocol header, from a trusted peer. Default false.
+    pub proxy_protocol: bool,
 }
 
 /// An address to accept on.
@@ -77,6 +87,8 @@ pub struct Upstream {
     pub drain_timeout: Duration,
     /// Time limits of one attempt.
     pub timeout: Timeouts,
+    /// While this file exists, requests are answered 503 with its content. Default none.
+    pub maintenance: Option<PathBuf>,
 }
 
 /// An address to connect to.
@@ -134,7 +146,7 @@ pub struct Health {
     pub proto: String,
 }
 
-/// `timeout = { connect = "5s", response = "60s", idle = "300s" }`
+/// `timeout = { connect = "5s", response = "60s", idle = "300s", tunnel = "1h" }`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// Longest a TCP connect may take. Default 5 s.
@@ -143,6 +155,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// Longest silence inside an answer. Default 300 s.
     pub idle: Duration,
+    /// Longest silence, both ways, inside a tunnel (a WebSocket). Default 1 h.
+    pub tunnel: Duration,
 }
 
 /// `[limits]`
@@ -162,8 +176,74 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Longest that a client may take nothing of its answer. Default 60 s.
     pub send_timeout: Duration,
-    /// Most client connections in all. Default 16384; above it, the oldest waits in the kernel's queue.
+    /// Least bytes per second of a body that a client sends, after `request_timeout`; 0 for none. Default 500.
+    pub receive_rate: u64,
+    /// Least bytes per second that a client takes of an answer, over each `send_timeout`; 0 for none. Default 500.
+    pub send_rate: u64,
+    /// Most client connections in all. Default 16384; what comes above it is answered 503.
     pub connections: u32,
+    /// Most connections of one address that is not a trusted proxy (of one /64 in IPv6). Default 1024; what comes above it is answered
+    /// 429.
+    pub connections_per_address: u32,
+    /// Requests after which a connection is closed. Default 10000.
+    pub requests_per_connection: u32,
+}
+
+/// `buffer = { request = true, response = true, memory = "64 KiB", disk = "1 GiB" }`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buffer {
+    /// Whether a request's body is read whole before the application is asked. Default true.
+    pub request: bool,
+    /// Whether an answer is taken from the application as fast as it writes, whatever the client's speed. Default true.
+    pub response: bool,
+    /// Most bytes of one body in memory; what is longer goes to disk. Default 64 KiB.
+    pub memory: u64,
+    /// Most bytes of one answer on disk; above it the application waits for the client. Default 1 GiB.
+    pub disk: u64,
+}
+
+/// `[disk]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Directory of the temporary files, which have no name there. Default `/var/tmp`.
+    pub directory: PathBuf,
+    /// Most bytes of all bodies together. Default 8 GiB.
+    pub most: u64,
+}
+
+/// `[fields]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// Our name in the `Via` field that requests get (RFC 9110 7.6.3); `None` leaves it out. Default `vestibule`.
+    pub via: Option<String>,
+    /// Whether requests get a `Forwarded` field (RFC 7239) beside `X-Forwarded-*`. Default false.
+    pub forwarded: bool,
+    /// Whether fields whose name has an underscore pass. Default false: in Rack's env they are one with those that have a hyphen.
+    pub underscores: bool,
+}
+
+/// One page of the operator's in `[error_pages]`, read at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// The status it stands for.
+    pub status: u16,
+    /// The file it came from.
+    pub path: PathBuf,
+    /// Its type, by the file's ending: HTML, JSON or plain text.
+    pub kind: PageKind,
+    /// The page.
+    pub body: std::sync::Arc<[u8]>,
+}
+
+/// Type of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    /// `text/html; charset=utf-8`
+    Html,
+    /// `application/json`
+    Json,
+    /// `text/plain; charset=utf-8`
+    Text,
 }
 
 /// `[log]`

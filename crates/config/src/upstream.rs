@@ -97,6 +97,7 @@ fn read(reader: &Reader, section: Section<'_>, name: Option<Found<String>>) -> R
         health: health(reader, section.section("health", "in `health` of [upstream.NAME]")),
         drain_timeout: drain(section.section("drain", "in `drain` of [upstream.NAME]")),
         timeout: timeouts(section.section("timeout", "in `timeout` of [upstream.NAME]")),
+        ..default
     };
     section.later("addresses", "several addresses are not supported: write `address` with one of them");
     section.later("tls", "leave it out: the application is reached in the clear");
@@ -193,6 +194,7 @@ fn timeouts(section: Section<'_>) -> Timeouts {
         connect: section.or("connect", default.connect, value::duration),
         response: section.or("response", default.response, value::duration),
         idle: section.or("idle", default.idle, value::duration),
+        ..default
     };
     section.finish();
     timeouts

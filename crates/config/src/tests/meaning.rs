@@ -57,6 +57,7 @@ fn reads_every_key() {
         address: ListenAddress::Tcp("[::1]:443".parse().unwrap()),
         reuse_port: false,
         backlog: 128,
+        ..Listener::default()
     };
     let unix = Listener {
         address: ListenAddress::Unix("/run/public.sock".into()),
@@ -85,7 +86,9 @@ fn reads_every_key() {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(120),
             idle: Duration::from_secs(3600),
+            ..Timeouts::default()
         },
+        ..Upstream::default()
     };
     assert_eq!(config.upstreams, [upstream]);
     let limits = Limits {
@@ -97,6 +100,7 @@ fn reads_every_key() {
         idle_timeout: Duration::from_secs(20),
         send_timeout: Duration::from_millis(1500),
         connections: 10,
+        ..Limits::default()
     };
     assert_eq!(config.limits, limits);
     let output = LogOutput::File("/var/log/access.log".into());
