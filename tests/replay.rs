@@ -243,7 +243,7 @@ fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
     });
     let vestibule = Vestibule::start(&dir, &config(&dir, "server = \"thin\""));
     let mut client = Client::connect(vestibule.address()).expect("a connection");
-    // One chunk of five bytes more than `limits.body_memory` holds by default.
+    // One chunk of five bytes more than `buffer.memory` takes by default.
     let head = "POST /once HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10005\r\n";
     client.send([head.as_bytes(), &[b'x'; 0x10005]].concat()).expect("sent");
     until_true("the application runs", seconds(10), || runs.load(Ordering::SeqCst) > 0);

@@ -1,7 +1,7 @@
 //! The cost of finding a route does not grow with the number of routes, and nothing is allocated.
 
 use divan::{AllocProfiler, Bencher, black_box};
-use vestibule_config::UpstreamId;
+use vestibule_config::RouteId;
 use vestibule_config::routes::{Routes, RoutesBuilder};
 
 /// Shows the allocations of each bench; a bench without them shows none.
@@ -42,14 +42,14 @@ fn shuffled(count: usize, request: impl Fn(usize) -> (String, String)) -> Vec<(S
 
 #[divan::bench]
 fn catch_all(bencher: Bencher<'_, '_>) {
-    let routes = Routes::all_to(UpstreamId(0));
+    let routes = Routes::all_to(RouteId(0));
     find(bencher, &routes, &[("www.example.com".to_owned(), "/posts/1?page=2".to_owned())]);
 }
 
 #[divan::bench(args = COUNTS)]
 fn by_host(bencher: Bencher<'_, '_>, count: usize) {
     let routes = routes(count, |builder, number| {
-        builder.route(Some(&format!("site{number}.example.com")), None, UpstreamId(number)).is_ok()
+        builder.route(Some(&format!("site{number}.example.com")), None, RouteId(number)).is_ok()
     });
     let requests =
         shuffled(count, |number| (format!("site{number}.example.com"), "/posts/1?page=2".to_owned()));
@@ -59,7 +59,7 @@ fn by_host(bencher: Bencher<'_, '_>, count: usize) {
 #[divan::bench(args = COUNTS)]
 fn by_wildcard(bencher: Bencher<'_, '_>, count: usize) {
     let routes = routes(count, |builder, number| {
-        builder.route(Some(&format!("*.site{number}.example.com")), None, UpstreamId(number)).is_ok()
+        builder.route(Some(&format!("*.site{number}.example.com")), None, RouteId(number)).is_ok()
     });
     let requests =
         shuffled(count, |number| (format!("www.site{number}.example.com"), "/posts/1?page=2".to_owned()));
@@ -69,7 +69,7 @@ fn by_wildcard(bencher: Bencher<'_, '_>, count: usize) {
 #[divan::bench(args = COUNTS)]
 fn by_path(bencher: Bencher<'_, '_>, count: usize) {
     let routes = routes(count, |builder, number| {
-        builder.route(None, Some(&format!("/section{number}/*")), UpstreamId(number)).is_ok()
+        builder.route(None, Some(&format!("/section{number}/*")), RouteId(number)).is_ok()
     });
     let requests =
         shuffled(count, |number| ("www.example.com".to_owned(), format!("/section{number}/posts/1?page=2")));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::{
     AccessFormat, Buffer, Config, Disk, Fields, Health, Hold, Limits, ListenAddress, Listener, Log,
-    LogOutput, Server, Timeouts, Upstream, UpstreamAddress, UpstreamId,
+    LogOutput, Route, RouteId, Server, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
 use crate::routes::Routes;
@@ -24,7 +24,8 @@ impl Default for Config {
             workers: workers(),
             listeners: vec![Listener::default()],
             upstreams: vec![Upstream::default()],
-            routes: Routes::all_to(UpstreamId(0)),
+            routes: Routes::all_to(RouteId(0)),
+            route_settings: vec![Route::to(UpstreamId(0))],
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             buffer: Buffer::default(),
@@ -40,6 +41,14 @@ impl Default for Config {
 /// One worker per core that this process may use.
 fn workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl Route {
+    /// To this upstream, with everything else as by default.
+    #[must_use]
+    pub fn to(upstream: UpstreamId) -> Self {
+        Self { upstream, buffer: Buffer::default() }
+    }
 }
 
 impl Default for Listener {
@@ -120,7 +129,6 @@ impl Default for Limits {
         Self {
             head: 64 << 10,
             fields: 100,
-            body_memory: 64 << 10,
             body: 1 << 30,
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::buffer;
 use crate::document::{Reader, Section};
 use crate::listener::{self, refuse_forwarding_to_ourselves};
 use crate::model::{AccessFormat, Config, Limits, Log, LogOutput};
@@ -33,7 +34,8 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
     let workers = workers.and_then(|found| found.value.try_into().ok()).unwrap_or(default.workers);
     let listeners = listener::read_all(reader, &top);
     let upstreams = upstream::read_all(reader, &top);
-    let routes = route::read_all(reader, &top, &upstreams);
+    let buffer = buffer::read(top.section("buffer", "in [buffer]"), default.buffer);
+    let (routes, route_settings) = route::read_all(reader, &top, &upstreams, buffer);
     refuse_forwarding_to_ourselves(reader, &listeners, &upstreams);
     let trusted_proxies = top.list("trusted_proxies", "10.0.0.0/8", value::network);
     let limits = limits(top.section("limits", "in [limits]"));
@@ -58,9 +60,10 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
         listeners: listeners.into_iter().map(|listener| listener.meaning).collect(),
         upstreams: upstreams.into_iter().map(|upstream| upstream.meaning).collect(),
         routes,
+        route_settings,
         trusted_proxies,
         limits,
-        buffer: default.buffer,
+        buffer,
         disk: default.disk,
         fields: default.fields,
         error_pages: default.error_pages,
@@ -75,7 +78,6 @@ fn limits(section: Section<'_>) -> Limits {
         // A browser's cookies alone may take some KiB, and every connection may use this much.
         head: section.or("head", default.head, value::size(1 << 10..=16 << 20)),
         fields: section.or("fields", default.fields, value::integer(1..=1000)),
-        body_memory: section.or("body_memory", default.body_memory, value::size(0..=1 << 30)),
         body: section.or("body", default.body, body),
         request_timeout: section.or("request_timeout", default.request_timeout, value::duration),
         idle_timeout: section.or("idle_timeout", default.idle_timeout, value::duration),

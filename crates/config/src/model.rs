@@ -19,13 +19,15 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The named applications; an [`UpstreamId`] indexes this list. Never empty.
     pub upstreams: Vec<Upstream>,
-    /// What picks the upstream of a request.
+    /// What finds the route of a request.
     pub routes: Routes,
+    /// What each route says; a [`RouteId`] indexes this list.
+    pub route_settings: Vec<Route>,
     /// Peers whose `X-Forwarded-*` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds on what one client may use.
     pub limits: Limits,
-    /// How bodies are kept while their sender or receiver takes its time; a route may have its own.
+    /// How bodies are kept while their sender or receiver takes its time, on routes that say nothing else.
     pub buffer: Buffer,
     /// Where bodies go that memory does not take.
     pub disk: Disk,
@@ -42,6 +44,27 @@ pub struct Config {
 /// Index of an upstream in [`Config::upstreams`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub usize);
+
+/// Index of a route in [`Config::route_settings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub usize);
+
+/// What happens to the requests of one `[[route]]`; which ones they are, [`Routes`] knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Where they go.
+    pub upstream: UpstreamId,
+    /// How their bodies are kept: [`Config::buffer`], but for the keys that the route has itself.
+    pub buffer: Buffer,
+}
+
+impl Config {
+    /// What a route found in [`Config::routes`] says; `None` for one that is not of this configuration.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> Option<&Route> {
+        self.route_settings.get(id.0)
+    }
+}
 
 /// One `[[listen]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,8 +189,6 @@ pub struct Limits {
     pub head: u32,
     /// Most fields of a request's head. Default 100.
     pub fields: u32,
-    /// Request bodies up to this are read whole before the application is asked, and can be sent again. Default 64 KiB.
-    pub body_memory: u64,
     /// Most bytes of a request's body. Default 1 GiB.
     pub body: u64,
     /// Longest a client may take to send a head, or be silent inside a body. Default 30 s.

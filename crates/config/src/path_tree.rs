@@ -1,6 +1,6 @@
 //! The paths of one host's routes, as a radix tree over bytes.
 
-use crate::model::UpstreamId;
+use crate::model::RouteId;
 use crate::problem::Problem;
 
 /// The path of a route: one path, or everything that begins with a prefix.
@@ -50,23 +50,23 @@ impl PathPattern {
     }
 }
 
-/// Paths and prefixes, each with its upstream. Finding walks down the path once.
+/// Paths and prefixes, each with its route. Finding walks down the path once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PathTree {
     /// Bytes between the parent's and this node's children; empty at the root.
     edge: Box<[u8]>,
-    /// Where a path that ends here goes.
-    exact: Option<UpstreamId>,
-    /// Where a path that comes through here, or ends here, goes when nothing below fits better.
-    prefix: Option<UpstreamId>,
+    /// The route of a path that ends here.
+    exact: Option<RouteId>,
+    /// The route of a path that comes through here, or ends here, when nothing below fits better.
+    prefix: Option<RouteId>,
     /// First byte of each child's edge, in the order of `children`: one short scan instead of a visit to each child.
     first: Vec<u8>,
     children: Vec<PathTree>,
 }
 
 impl PathTree {
-    /// Adds a path. If it is there already, nothing changes and its upstream is given.
-    pub(crate) fn insert(&mut self, pattern: &PathPattern, upstream: UpstreamId) -> Option<UpstreamId> {
+    /// Adds a path. If it is there already, nothing changes and its route is given.
+    pub(crate) fn insert(&mut self, pattern: &PathPattern, route: RouteId) -> Option<RouteId> {
         let node = self.node(pattern.text().as_bytes());
         let slot = match pattern {
             PathPattern::Exact(_) => &mut node.exact,
@@ -75,12 +75,12 @@ impl PathTree {
         if slot.is_some() {
             return *slot;
         }
-        *slot = Some(upstream);
+        *slot = Some(route);
         None
     }
 
-    /// The upstream of a path: an exact one, else that of the longest prefix.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<UpstreamId> {
+    /// The route of a path: an exact one, else that of the longest prefix.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<RouteId> {
         let mut node = self;
         let mut rest = path;
         let mut best = self.prefix;

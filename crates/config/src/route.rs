@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use toml::de::DeValue;
 
+use crate::buffer;
 use crate::document::{Found, Reader, Section};
 use crate::host::HostPattern;
-use crate::model::UpstreamId;
+use crate::model::{Buffer, Route, RouteId, UpstreamId};
 use crate::path_tree::PathPattern;
 use crate::problem::Problem;
 use crate::routes::Routes;
@@ -16,11 +17,17 @@ use crate::value;
 
 const KIND: &str = "in [[route]]";
 
-/// All routes, compiled. Without any written, everything goes to the only upstream.
-pub(crate) fn read_all(reader: &Reader, top: &Section<'_>, upstreams: &[ReadUpstream]) -> Routes {
+/// All routes: compiled, and what each of them says. Without any written, everything goes to the only upstream.
+/// `buffer` holds where a route says nothing else.
+pub(crate) fn read_all(
+    reader: &Reader,
+    top: &Section<'_>,
+    upstreams: &[ReadUpstream],
+    buffer: Buffer,
+) -> (Routes, Vec<Route>) {
     let sections = top.sections("route", KIND);
     if sections.is_empty() {
-        read(Section::absent(reader, KIND), upstreams);
+        read(Section::absent(reader, KIND), upstreams, buffer);
         let second = upstreams.get(1).and_then(|upstream| upstream.name.clone());
         // `route` of the wrong kind has been reported; this would be a consequence.
         if let Some(second) = second.filter(|_| {
@@ -34,35 +41,38 @@ pub(crate) fn read_all(reader: &Reader, top: &Section<'_>, upstreams: &[ReadUpst
                 format!("write [[route]] and below it upstream = \"{first}\", and one more per upstream");
             reader.report(second, problem.instead(instead));
         }
-        return Routes::all_to(UpstreamId(0));
+        return (Routes::all_to(RouteId(0)), vec![Route { upstream: UpstreamId(0), buffer }]);
     }
     let mut builder = Routes::builder();
+    let mut settings = Vec::new();
     let mut lines = HashMap::new();
     for section in sections {
         let span = section.span.clone();
-        let Some(Route { host, path, upstream }) = read(section, upstreams) else { continue };
+        let Some(ReadRoute { host, path, meaning }) = read(section, upstreams, buffer) else { continue };
         let line = reader.source().line(span.start);
-        if builder.insert(&host, &path, upstream).is_none() {
+        if builder.insert(&host, &path, RouteId(settings.len())).is_none() {
+            settings.push(meaning);
             lines.insert((host, path), line);
         } else if let Some(earlier) = lines.get(&(host, path)) {
             let problem = Problem::new(format!("the route on line {earlier} has the same host and path"));
             reader.report(span, problem.instead("leave one of them out: their order says nothing"));
         }
     }
-    builder.build()
+    (builder.build(), settings)
 }
 
-struct Route {
+struct ReadRoute {
     host: HostPattern,
     path: PathPattern,
-    upstream: UpstreamId,
+    meaning: Route,
 }
 
 /// `None` when something in it is wrong: half a route would fit more than what was meant.
-fn read(section: Section<'_>, upstreams: &[ReadUpstream]) -> Option<Route> {
+fn read(section: Section<'_>, upstreams: &[ReadUpstream], buffer: Buffer) -> Option<ReadRoute> {
     let host = section.read("host", |value| HostPattern::parse(text(value, "host", "example.com")?));
     let path = section.read("path", |value| PathPattern::parse(text(value, "path", "/assets/*")?));
     let upstream = section.read("upstream", |value| named(value, upstreams));
+    let buffer = buffer::read(section.section("buffer", "in `buffer` of [[route]]"), buffer);
     section.later("files", "leave it out, and let the application serve them");
     section.later("redirect", "leave it out, and let the application redirect");
     for key in ["respond", "rewrite", "headers", "method", "auth", "rate", "cache"] {
@@ -82,10 +92,10 @@ fn read(section: Section<'_>, upstreams: &[ReadUpstream]) -> Option<Route> {
         || (section.has("path") && path.is_none())
         || (upstream.is_none() && (section.has("upstream") || upstreams.len() > 1));
     section.finish();
-    (!wrong).then(|| Route {
+    (!wrong).then(|| ReadRoute {
         host: host.map_or(HostPattern::Any, |found: Found<_>| found.value),
         path: path.map_or_else(PathPattern::any, |found| found.value),
-        upstream: upstream.map_or(UpstreamId(0), |found| found.value),
+        meaning: Route { upstream: upstream.map_or(UpstreamId(0), |found| found.value), buffer },
     })
 }
 

@@ -1,4 +1,4 @@
-//! Which upstream a request goes to.
+//! Which route a request takes.
 //!
 //! A route names a host, a path, or both, or neither. The most specific one wins: an exact host, then the longest
 //! wildcard (`*.example.com`), then any host; within a host an exact path, then the longest prefix (`/assets/*`).
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::host::{self, HostPattern};
-use crate::model::UpstreamId;
+use crate::model::RouteId;
 use crate::path_tree::{PathPattern, PathTree};
 use crate::problem::Problem;
 
@@ -33,11 +33,11 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Every request to one upstream.
+    /// Every request to one route.
     #[must_use]
-    pub fn all_to(upstream: UpstreamId) -> Self {
+    pub fn all_to(route: RouteId) -> Self {
         let mut any = PathTree::default();
-        any.insert(&PathPattern::any(), upstream);
+        any.insert(&PathPattern::any(), route);
         Self { any, ..Self::default() }
     }
 
@@ -47,17 +47,17 @@ impl Routes {
         RoutesBuilder::default()
     }
 
-    /// The upstream of a request, or `None` when no route fits (the answer is then 404).
+    /// The route of a request, or `None` when no route fits (the answer is then 404).
     ///
     /// `host` is what the client sent as `Host` or in an absolute target: any case, with or without a port and a last
     /// dot; empty when there was none. `path` is the target's path, with or without a query, as sent. Allocates nothing.
     #[must_use]
-    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<UpstreamId> {
+    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
         let path = path.iter().position(|&byte| byte == b'?').map_or(path, |query| &path[..query]);
         self.find_by_host(host, path).or_else(|| self.any.find(path))
     }
 
-    fn find_by_host(&self, host: &[u8], path: &[u8]) -> Option<UpstreamId> {
+    fn find_by_host(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
         // Most configurations name no host: their requests pay for none.
         if self.exact.is_empty() && self.wildcard.is_empty() {
             return None;
@@ -68,7 +68,7 @@ impl Routes {
         exact.or_else(|| self.find_by_wildcard(host, path))
     }
 
-    fn find_by_wildcard(&self, host: &[u8], path: &[u8]) -> Option<UpstreamId> {
+    fn find_by_wildcard(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
         if self.wildcard.is_empty() {
             return None;
         }
@@ -103,23 +103,23 @@ impl RoutesBuilder {
         &mut self,
         host: Option<&str>,
         path: Option<&str>,
-        upstream: UpstreamId,
+        route: RouteId,
     ) -> Result<&mut Self, Error> {
         let host = host.map_or(Ok(HostPattern::Any), HostPattern::parse)?;
         let path = path.map_or(Ok(PathPattern::any()), PathPattern::parse)?;
-        match self.insert(&host, &path, upstream) {
+        match self.insert(&host, &path, route) {
             None => Ok(self),
             Some(_) => Err(Problem::new("two routes have the same host and path").into()),
         }
     }
 
-    /// Adds one route, or gives the upstream of the one that is there already.
+    /// Adds one route, or gives the one that is there already.
     pub(crate) fn insert(
         &mut self,
         host: &HostPattern,
         path: &PathPattern,
-        upstream: UpstreamId,
-    ) -> Option<UpstreamId> {
+        route: RouteId,
+    ) -> Option<RouteId> {
         let routes = &mut self.routes;
         let paths = match host {
             HostPattern::Any => &mut routes.any,
@@ -129,7 +129,7 @@ impl RoutesBuilder {
                 routes.wildcard.entry(suffix.as_bytes().into()).or_default()
             }
         };
-        paths.insert(path, upstream)
+        paths.insert(path, route)
     }
 
     /// The routes, compiled.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("access_log", "write `output` in [log]"),
     ("bind", "write `address` in [[listen]]"),
-    ("client_body_buffer_size", "write `body_memory` in [limits]"),
+    ("body_memory", "write `memory` in [buffer], which has taken its place"),
+    ("client_body_buffer_size", "write `memory` in [buffer]"),
     ("client_header_timeout", "write `request_timeout` in [limits]"),
     ("client_max_body_size", "write `body` in [limits]"),
     ("keepalive_timeout", "write `idle_timeout` in [limits]"),

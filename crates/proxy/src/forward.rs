@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use vestibule_config::Buffer;
 use vestibule_http1::{Framing, Name, chunk_head, field};
 use vestibule_upstream::{Answer, Client, ClientError, Error, Outgoing, Rest, Ticket, Trace, Upstream};
 
@@ -18,7 +19,7 @@ use crate::worker::{Scratch, Worker};
 /// costs the application nothing, and the request can be sent again.
 pub(crate) async fn forward(
     worker: &Worker,
-    upstream: &Arc<Upstream>,
+    (upstream, buffer): (&Arc<Upstream>, &Buffer),
     request: &Request<'_>,
     about: (IpAddr, &RequestId),
     scratch: &mut Scratch,
@@ -44,7 +45,7 @@ pub(crate) async fn forward(
             forwarded::write_length(outgoing, length);
             outgoing.extend_from_slice(b"\r\n");
             let head_len = outgoing.len();
-            if length <= limits.body_memory {
+            if length <= buffer.memory {
                 while read_body(client, outgoing).await? > 0 {}
                 (head_len, Rest::Nothing)
             } else {
@@ -53,7 +54,7 @@ pub(crate) async fn forward(
         }
         Framing::Chunked => {
             let mut is_whole = false;
-            while !is_whole && body.len() as u64 <= limits.body_memory {
+            while !is_whole && body.len() as u64 <= buffer.memory {
                 is_whole = read_body(client, body).await? == 0;
             }
             if is_whole {

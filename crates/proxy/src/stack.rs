@@ -60,15 +60,17 @@ pub async fn stack(
     };
     let host = request.head.host.of(request.bytes);
     let path = request.head.path(request.bytes);
-    let Some(route) = worker.config.routes.find(host, path) else {
+    let found = worker.config.routes.find(host, path);
+    let Some(route) = found.and_then(|id| worker.config.route(id)) else {
         return (Response::Own(respond::no_route(request)), record);
     };
-    record.upstream = Some(route.0);
-    let Some(upstream) = worker.upstreams.get(route.0) else {
+    record.upstream = Some(route.upstream.0);
+    let Some(upstream) = worker.upstreams.get(route.upstream.0) else {
         return (Response::Own(respond::no_route(request)), record);
     };
     let about = (record.client, &record.id);
-    let response = match forward(worker, upstream, request, about, scratch, client, &mut record.trace).await {
+    let to = (upstream, &route.buffer);
+    let response = match forward(worker, to, request, about, scratch, client, &mut record.trace).await {
         Ok(answer) => Response::Upstream(answer),
         Err(error) => {
             upstream.count_failure(&error);

@@ -27,7 +27,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use vestibule_config::routes::Routes;
-use vestibule_config::{AccessFormat, Config, ListenAddress, Listener, Log, UpstreamAddress, UpstreamId};
+use vestibule_config::{
+    AccessFormat, Config, ListenAddress, Listener, Log, Route, RouteId, UpstreamAddress, UpstreamId,
+};
 use vestibule_process::{Launch, PidFile, Running};
 use vestibule_upstream::Upstream;
 
@@ -193,11 +195,12 @@ fn configuration(listen: SocketAddr, places: &Places, counters: &Path) -> anyhow
         ..vestibule_config::Upstream::default()
     };
     let mut routes = Routes::builder();
-    routes.route(None, Some("/vestibule-demo/*"), UpstreamId(1))?.route(None, None, UpstreamId(0))?;
+    routes.route(None, Some("/vestibule-demo/*"), RouteId(1))?.route(None, None, RouteId(0))?;
     Ok(Config {
         listeners: vec![Listener { address: ListenAddress::Tcp(listen), ..Listener::default() }],
         upstreams: vec![app, beside],
         routes: routes.build(),
+        route_settings: vec![Route::to(UpstreamId(0)), Route::to(UpstreamId(1))],
         // Twenty lines a second would hide what the demo says.
         log: Log { access: AccessFormat::Off, ..Log::default() },
         ..Config::default()
@@ -286,7 +289,8 @@ mod tests {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let config = configuration(listen, &places, Path::new("/tmp/b.sock")).expect("a configuration");
         for (path, upstream) in [("/", 0), ("/work?x", 0), ("/vestibule-demo/counters", 1)] {
-            assert_eq!(config.routes.find(b"any", path.as_bytes()), Some(UpstreamId(upstream)), "{path}");
+            let route = config.routes.find(b"any", path.as_bytes()).and_then(|id| config.route(id));
+            assert_eq!(route.map(|route| route.upstream), Some(UpstreamId(upstream)), "{path}");
         }
         assert_eq!(config.upstreams[0].address, UpstreamAddress::Unix("/tmp/a.sock".into()));
         assert_eq!(config.upstreams[1].address, UpstreamAddress::Unix("/tmp/b.sock".into()));

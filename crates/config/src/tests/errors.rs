@@ -158,6 +158,11 @@ fn names_the_key_that_was_meant() {
         ("[limits]\npid_file = 1", "`pid_file` belongs in [upstream.NAME]"),
         ("[log]\nrequests = 1", "`requests` belongs in `hold` of [upstream.NAME]"),
         ("[log]\nclient_max_body_size = 1", "write `body` in [limits]"),
+        ("[limits]\nbody_memory = \"64 KiB\"", "write `memory` in [buffer]"),
+        ("[limits]\nclient_body_buffer_size = 1", "write `memory` in [buffer]"),
+        ("[buffer]\nmemroy = 1", "write `memory`"),
+        ("route = [{ buffer.requests = true }]", "write `request`"),
+        ("[limits]\nmemory = 1", "`memory` belongs in [buffer]"),
         ("[[listen]]\nport = 80", "after the host in `address`"),
         ("[log]\nxyzzy = 1", "known here: access, output"),
     ] {

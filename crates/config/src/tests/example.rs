@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{assert_same, right};
+use super::{assert_same, right, upstream_of};
 use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
@@ -44,7 +44,7 @@ fn what_it_calls_defaults_are_the_defaults() {
     assert!(text.contains("\n[limits]\n") && text.contains("\nhold.requests = 10000\n"), "{text}");
     let config = right(&text);
     assert_same(&config, &Config::default());
-    assert_eq!(config.routes.find(b"any.example", b"/any"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&config, b"any.example", b"/any"), Some(UpstreamId(0)));
 }
 
 #[test]
@@ -53,8 +53,9 @@ fn its_examples_are_right() {
     assert_eq!(config.upstreams[0].health, Some(Health::of("/up")));
     assert_eq!(config.workers.get(), 2);
     assert_eq!(config.listeners.len(), 2);
-    assert_eq!(config.routes.find(b"www.example.com", b"/api/users"), Some(UpstreamId(1)));
-    assert_eq!(config.routes.find(b"www.example.com", b"/"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&config, b"www.example.com", b"/api/users"), Some(UpstreamId(1)));
+    assert_eq!(upstream_of(&config, b"www.example.com", b"/"), Some(UpstreamId(0)));
+    assert!(config.route_settings.iter().any(|route| route.buffer != config.buffer));
 }
 
 #[test]
@@ -72,7 +73,9 @@ fn it_has_every_key_and_no_other() {
             "at the top level" => "",
             "in [[listen]]" => "listen.",
             "in [[route]]" => "route.",
+            "in `buffer` of [[route]]" => "route.buffer.",
             "in [limits]" => "limits.",
+            "in [buffer]" => "buffer.",
             "in [log]" => "log.",
             "in [upstream.NAME]" => "upstream.NAME.",
             "in `hold` of [upstream.NAME]" => "upstream.NAME.hold.",

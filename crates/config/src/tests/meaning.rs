@@ -1,7 +1,10 @@
+use std::path::Path;
 use std::time::Duration;
 
-use super::{assert_same, assert_wrong, right, wrong};
+use super::{assert_same, assert_wrong, right, upstream_of, wrong};
+use crate::document::Reader;
 use crate::model::*;
+use crate::problem::Source;
 
 #[test]
 fn an_empty_file_is_the_default() {
@@ -11,7 +14,7 @@ fn an_empty_file_is_the_default() {
     assert_eq!(config.upstreams[0].address, UpstreamAddress::Unix("/tmp/web_server.sock".into()));
     assert_eq!(config.upstreams[0].pid_file.as_deref(), Some("/tmp/web_server.pid".as_ref()));
     assert_eq!(config.upstreams[0].name, "app");
-    assert_eq!(config.routes.find(b"any.example", b"/any"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&config, b"any.example", b"/any"), Some(UpstreamId(0)));
     assert_eq!(config.workers, std::thread::available_parallelism().unwrap());
 }
 
@@ -36,10 +39,14 @@ fn reads_every_key() {
         health = { path = "/up?full=1", interval = "2s", timeout = "3s", rise = 2, fall = 5, host = "a:80", proto = "http" }
         drain = { timeout = "0s" }
         timeout = { connect = "1s", response = "2m", idle = "1h" }
+        [buffer]
+        request = false
+        response = false
+        memory = 0
+        disk = "2 GiB"
         [limits]
         head = "32 KiB"
         fields = 50
-        body_memory = "0 B"
         body = "2GiB"
         request_timeout = "10s"
         idle_timeout = "20s"
@@ -94,7 +101,6 @@ fn reads_every_key() {
     let limits = Limits {
         head: 32 << 10,
         fields: 50,
-        body_memory: 0,
         body: 2 << 30,
         request_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(20),
@@ -103,6 +109,8 @@ fn reads_every_key() {
         ..Limits::default()
     };
     assert_eq!(config.limits, limits);
+    assert_eq!(config.buffer, Buffer { request: false, response: false, memory: 0, disk: 2 << 30 });
+    assert_eq!(config.route_settings, [Route { upstream: UpstreamId(0), buffer: config.buffer }]);
     let output = LogOutput::File("/var/log/access.log".into());
     assert_eq!(config.log, Log { access: AccessFormat::Combined, output });
 }
@@ -121,7 +129,7 @@ fn an_upstream_under_another_name_replaces_the_default_one() {
     let config = right("[upstream.web]");
     assert_eq!(config.upstreams.len(), 1);
     assert_eq!(config.upstreams[0], Upstream { name: "web".to_owned(), ..Upstream::default() });
-    assert_eq!(config.routes.find(b"", b"/"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&config, b"", b"/"), Some(UpstreamId(0)));
 }
 
 const TWO: &str = "[upstream.web]\naddress = \"unix:/a\"\n[upstream.api]\naddress = \"unix:/b\"\n";
@@ -131,7 +139,7 @@ fn upstreams_keep_their_order() {
     let config = right(&format!("{TWO}[[route]]\nupstream = \"api\""));
     let names: Vec<&str> = config.upstreams.iter().map(|upstream| &*upstream.name).collect();
     assert_eq!(names, ["web", "api"]);
-    assert_eq!(config.routes.find(b"", b"/"), Some(UpstreamId(1)));
+    assert_eq!(upstream_of(&config, b"", b"/"), Some(UpstreamId(1)));
 }
 
 #[test]
@@ -139,14 +147,14 @@ fn without_a_catch_all_no_route_may_fit() {
     let config = right(&format!(
         "{TWO}[[route]]\nhost = \"a.example\"\nupstream = \"web\"\n[[route]]\npath = \"/api/*\"\nupstream = \"api\""
     ));
-    assert_eq!(config.routes.find(b"A.example:80", b"/"), Some(UpstreamId(0)));
-    assert_eq!(config.routes.find(b"b.example", b"/api/users?page=2"), Some(UpstreamId(1)));
-    assert_eq!(config.routes.find(b"b.example", b"/"), None);
+    assert_eq!(upstream_of(&config, b"A.example:80", b"/"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&config, b"b.example", b"/api/users?page=2"), Some(UpstreamId(1)));
+    assert_eq!(upstream_of(&config, b"b.example", b"/"), None);
 }
 
 #[test]
 fn a_route_without_an_upstream_goes_to_the_only_one() {
-    assert_eq!(right("[[route]]\npath = \"/a\"").routes.find(b"", b"/a"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&right("[[route]]\npath = \"/a\""), b"", b"/a"), Some(UpstreamId(0)));
     let text = format!("{TWO}[[route]]\npath = \"/a\"");
     assert_wrong(&text, (5, 1), "does not say which upstream", "\"web\" or \"api\"");
 }
@@ -173,6 +181,45 @@ fn refuses_a_route_to_an_unknown_upstream() {
         "no upstream \"something\"",
         "\"web\" or \"api\", or add [upstream.something]",
     );
+}
+
+#[test]
+fn a_route_keeps_bodies_in_its_own_way_key_by_key() {
+    let config = right(
+        r#"
+        [[route]]
+        path = "/uploads/*"
+        buffer = { request = false, memory = "1 MiB" }
+        [[route]]
+        [[route]]
+        path = "/reports/*"
+        buffer.disk = 0
+        [buffer]
+        response = false
+        memory = "128 KiB"
+        "#,
+    );
+    let all = Buffer { response: false, memory: 128 << 10, ..Buffer::default() };
+    let at =
+        |path: &[u8]| config.routes.find(b"", path).and_then(|id| config.route(id)).map(|route| route.buffer);
+    assert_eq!(at(b"/uploads/x"), Some(Buffer { request: false, memory: 1 << 20, ..all }));
+    assert_eq!(at(b"/reports/x"), Some(Buffer { disk: 0, ..all }));
+    assert_eq!(at(b"/"), Some(all));
+    assert_eq!(config.buffer, all);
+    assert_eq!(config.route(RouteId(3)), None);
+}
+
+#[test]
+fn a_route_in_error_leaves_the_others_their_settings() {
+    let text = format!(
+        "{TWO}[[route]]\npath = \"/a\"\nupstream = \"web\"\n[[route]]\nupstream = \"x\"\n[[route]]\nupstream = \"api\""
+    );
+    let document = toml::de::DeTable::parse(&text).expect("TOML");
+    let reader = Reader::new(Source::new(Path::new("test.toml"), &text));
+    let config = crate::meaning::config(&reader, document.get_ref());
+    assert_eq!(upstream_of(&config, b"", b"/a"), Some(UpstreamId(0)));
+    assert_eq!(upstream_of(&config, b"", b"/b"), Some(UpstreamId(1)));
+    assert_eq!(reader.finish().len(), 1);
 }
 
 #[test]

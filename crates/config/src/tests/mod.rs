@@ -10,7 +10,7 @@ mod values;
 
 use std::path::Path;
 
-use crate::model::Config;
+use crate::model::{Config, UpstreamId};
 use crate::problem::Problem;
 
 /// Parses a text that must be right.
@@ -45,12 +45,23 @@ fn assert_wrong(text: &str, at: (usize, usize), message: &str, instead: &str) {
     );
 }
 
-/// Two configurations mean the same; their routes and places are not looked at.
+/// Where a request goes.
+fn upstream_of(config: &Config, host: &[u8], path: &[u8]) -> Option<UpstreamId> {
+    let route = config.routes.find(host, path)?;
+    Some(config.route(route).expect("a route of this configuration").upstream)
+}
+
+/// Two configurations mean the same; what their routes fit and where they are written is not looked at.
 fn assert_same(one: &Config, other: &Config) {
     assert_eq!(one.workers, other.workers);
     assert_eq!(one.listeners, other.listeners);
     assert_eq!(one.upstreams, other.upstreams);
     assert_eq!(one.trusted_proxies, other.trusted_proxies);
+    assert_eq!(one.route_settings, other.route_settings);
     assert_eq!(one.limits, other.limits);
+    assert_eq!(one.buffer, other.buffer);
+    assert_eq!(one.disk, other.disk);
+    assert_eq!(one.fields, other.fields);
+    assert_eq!(one.error_pages, other.error_pages);
     assert_eq!(one.log, other.log);
 }

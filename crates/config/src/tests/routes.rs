@@ -1,23 +1,23 @@
-use crate::model::UpstreamId;
+use crate::model::RouteId;
 use crate::routes::Routes;
 
-/// Routes to upstreams 0, 1, … in the order given.
+/// Routes 0, 1, … in the order given.
 fn routes(routes: &[(Option<&str>, Option<&str>)]) -> Routes {
     let mut builder = Routes::builder();
     for (index, (host, path)) in routes.iter().enumerate() {
-        builder.route(*host, *path, UpstreamId(index)).expect("a right route");
+        builder.route(*host, *path, RouteId(index)).expect("a right route");
     }
     builder.build()
 }
 
 fn assert_finds(routes: &Routes, host: &str, path: &str, upstream: Option<usize>) {
-    assert_eq!(routes.find(host.as_bytes(), path.as_bytes()), upstream.map(UpstreamId), "{host:?} {path:?}");
+    assert_eq!(routes.find(host.as_bytes(), path.as_bytes()), upstream.map(RouteId), "{host:?} {path:?}");
 }
 
 #[test]
 fn no_routes_fit_nothing_and_a_catch_all_everything() {
     assert_finds(&Routes::default(), "a.example", "/", None);
-    let all = Routes::all_to(UpstreamId(3));
+    let all = Routes::all_to(RouteId(3));
     for path in ["/", "", "*", "/a/b?c", "\u{fffd}"] {
         assert_finds(&all, "a.example", path, Some(3));
     }
@@ -114,7 +114,7 @@ fn an_exact_path_wins_over_the_longest_prefix() {
     ] {
         assert_finds(&routes, "a.example", path, Some(upstream));
     }
-    assert_eq!(routes.find(b"", b"/assets/\xff\x00"), Some(UpstreamId(1)));
+    assert_eq!(routes.find(b"", b"/assets/\xff\x00"), Some(RouteId(1)));
 }
 
 #[test]
@@ -165,16 +165,16 @@ fn the_builder_refuses_what_a_file_may_not_say() {
         (None, Some("/a*")),
         (None, Some("/*/a")),
     ] {
-        assert!(builder.route(host, path, UpstreamId(0)).is_err(), "{host:?} {path:?}");
+        assert!(builder.route(host, path, RouteId(0)).is_err(), "{host:?} {path:?}");
     }
-    builder.route(Some("a"), Some("/x"), UpstreamId(0)).expect("right");
-    let error = builder.route(Some("A."), Some("/x"), UpstreamId(1)).expect_err("the same again").to_string();
+    builder.route(Some("a"), Some("/x"), RouteId(0)).expect("right");
+    let error = builder.route(Some("A."), Some("/x"), RouteId(1)).expect_err("the same again").to_string();
     assert!(error.starts_with("two routes have the same host and path"), "{error}");
     assert_finds(&builder.build(), "a", "/x", Some(0));
 }
 
 /// The rules once more, as slowly and plainly as can be.
-fn slow(routes: &[(Option<String>, Option<String>)], host: &str, path: &str) -> Option<UpstreamId> {
+fn slow(routes: &[(Option<String>, Option<String>)], host: &str, path: &str) -> Option<RouteId> {
     let fits_host = |pattern: &Option<String>| match pattern {
         None => Some(0),
         Some(pattern) => match pattern.strip_prefix('*') {
@@ -190,7 +190,7 @@ fn slow(routes: &[(Option<String>, Option<String>)], host: &str, path: &str) -> 
         },
     };
     let fits = |(index, (host, path)): (usize, &(Option<String>, Option<String>))| {
-        Some((fits_host(host)?, fits_path(path)?, UpstreamId(index)))
+        Some((fits_host(host)?, fits_path(path)?, RouteId(index)))
     };
     routes
         .iter()
@@ -216,7 +216,7 @@ fn finds_what_the_plain_rules_say() {
             let host = [None, Some(host.clone()), Some(format!("*.{host}"))][random.usize(..3)].clone();
             let path = format!("/{}", words(&mut random, "/"));
             let path = [None, Some(path.clone()), Some(format!("{path}/*"))][random.usize(..3)].clone();
-            if builder.route(host.as_deref(), path.as_deref(), UpstreamId(list.len())).is_ok() {
+            if builder.route(host.as_deref(), path.as_deref(), RouteId(list.len())).is_ok() {
                 list.push((host, path));
             }
         }

@@ -80,6 +80,14 @@ fn refuses_what_is_no_size() {
     ] {
         assert_wrong(&format!("[limits]\nbody = {value}"), (2, 8), message, instead);
     }
+    assert_wrong("[buffer]\nmemory = \"2 GiB\"", (2, 10), "out of bounds", "from 0 B to 1 GiB");
+    assert_wrong("route = [{ buffer.disk = \"1G\" }]", (1, 26), "not a size", "\"1 GiB\"");
+    assert_wrong(
+        "route = [{ buffer.request = \"off\" }]",
+        (1, 29),
+        "expected true or false",
+        "without quotes",
+    );
     assert_wrong("[limits]\nhead = \"17 MiB\"", (2, 8), "out of bounds", "from 1 KiB to 16 MiB");
 }
 
