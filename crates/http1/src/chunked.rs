@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// Bytes of chunk extensions forgiven in one message. They are dropped, and a sender of more only makes work.
 const EXTENSIONS: u32 = 4 * 1024;
-/// Bytes of trailer fields forgiven. They are dropped too (RFC 9110 6.5.1).
+/// Bytes of trailer fields forgiven. They are dropped too (RFC 9110 6.5.1) unless they are asked for.
 const TRAILERS: u32 = 8 * 1024;
 /// Most digits of a size: as many as 64 bits hold.
 const DIGITS: u8 = 16;
@@ -23,7 +23,7 @@ pub enum Chunk {
 }
 
 /// Takes a chunked body apart (RFC 9112 7.1), strictly: lines end in CRLF and nothing else, a size is nothing but
-/// digits. Extensions and trailer fields are checked, counted and dropped.
+/// digits. Extensions are checked, counted and dropped, and so are trailer fields unless they are asked for.
 ///
 /// It keeps all it needs between calls, so that the caller may drop whatever has been consumed.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,8 @@ pub struct ChunkDecoder {
     digits: u8,
     extensions: u32,
     trailers: u32,
+    /// The trailer fields' lines, when they are kept.
+    kept: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +77,16 @@ impl ChunkDecoder {
             *pos += 1;
         }
         Ok(Chunk::End)
+    }
+
+    /// From now on, keeps the trailer fields.
+    pub fn keep_trailers(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// The lines of the trailer fields, each with its CRLF, if they were to be kept: whole once the body is.
+    pub fn take_trailers(&mut self) -> Vec<u8> {
+        self.kept.take().unwrap_or_default()
     }
 
     /// Whether the body is complete.
@@ -143,6 +155,9 @@ impl ChunkDecoder {
         self.trailers += 1;
         if self.trailers > TRAILERS {
             return Err(ChunkError::TrailersTooLong);
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push(byte);
         }
         match (self.state, byte) {
             (State::TrailerStart | State::TrailerName, _) if class(byte) & TOKEN != 0 => {

@@ -21,6 +21,8 @@ mod section;
 mod span;
 #[cfg(test)]
 mod torture;
+mod trailer;
+mod websocket;
 mod write;
 
 pub use chunked::{Chunk, ChunkDecoder};
@@ -31,4 +33,8 @@ pub use request::{Framing, RequestHead};
 pub use response::{BodyLength, ResponseHead};
 pub use section::{HeadLimits, Version};
 pub use span::Span;
-pub use write::{CHUNK_END, LAST_CHUNK, chunk_head, field, number_field, reason, status_line};
+pub use trailer::write_trailers;
+pub use websocket::{is_websocket_accept, is_websocket_key};
+pub use write::{
+    CHUNK_END, LAST_CHUNK, LAST_CHUNK_HEAD, chunk_head, field, number_field, reason, status_line,
+};

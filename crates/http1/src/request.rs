@@ -265,6 +265,15 @@ impl RequestHead {
         self.options.others
     }
 
+    /// Whether the client says that it takes trailer fields (RFC 9110 10.1.4).
+    pub fn takes_trailers(&self, buf: &[u8]) -> bool {
+        self.fields
+            .iter()
+            .filter(|field| field.kind == Name::Te)
+            .flat_map(|field| field.value.of(buf).split(|&byte| byte == b','))
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    }
+
     /// The value of the first field of that name.
     #[inline]
     pub fn field<'a>(&self, buf: &'a [u8], name: Name) -> Option<&'a [u8]> {

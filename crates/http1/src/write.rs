@@ -7,6 +7,8 @@
 pub const CHUNK_END: &[u8] = b"\r\n";
 /// What ends a chunked body without trailer fields.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// What ends the data of a chunked body. Trailer fields may follow, and then an empty line.
+pub const LAST_CHUNK_HEAD: &[u8] = b"0\r\n";
 
 /// Appends the line that begins a chunk of `len` bytes: `1a` CRLF. [`CHUNK_END`] goes after the data. With a
 /// `len` of 0 it would be the end of the body: use [`LAST_CHUNK`] for that.

@@ -185,3 +185,21 @@ fn whatever_it_wrote_itself_it_reads_back_at_any_cut() {
         assert_eq!(decode_all_ways(&body), Ok((data, Some(0))));
     }
 }
+
+#[test]
+fn keeps_trailer_fields_when_asked_to_wherever_the_input_is_cut() {
+    let body = b"3\r\nabc\r\n0\r\nA: b\r\nC:d\r\n\r\nrest";
+    for cut in 0..body.len() {
+        let mut decoder = ChunkDecoder::default();
+        decoder.keep_trailers();
+        let mut last = Chunk::More;
+        for part in [&body[..cut], &body[cut..]] {
+            let mut position = 0;
+            while position < part.len() && last != Chunk::End {
+                last = decoder.next(part, &mut position).unwrap();
+            }
+        }
+        assert_eq!(last, Chunk::End, "{cut}");
+        assert_eq!(decoder.take_trailers(), b"A: b\r\nC:d\r\n", "{cut}");
+    }
+}
