@@ -235,13 +235,14 @@ fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
             return;
         }
         let is_first = counted.fetch_add(1, Ordering::SeqCst) == 0;
-        // Thin runs the application when it has read the head of a body without a length.
+        // Unicorn runs the application when it has read the head.
         std::thread::sleep(Duration::from_millis(200));
         if !is_first {
             conversation.answer("ran again");
         }
     });
-    let vestibule = Vestibule::start(&dir, &config(&dir, "server = \"thin\""));
+    let unbuffered = config(&dir, "server = \"unicorn\"\n[buffer]\nrequest = false");
+    let vestibule = Vestibule::start(&dir, &unbuffered);
     let mut client = Client::connect(vestibule.address()).expect("a connection");
     // One chunk of five bytes more than `buffer.memory` takes by default.
     let head = "POST /once HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10005\r\n";

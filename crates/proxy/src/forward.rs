@@ -1,13 +1,13 @@
 //! Forwarding one request: its canonical head, its body, and the call to its upstream.
 
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use vestibule_config::Buffer;
-use vestibule_http1::{Framing, Name, chunk_head, field};
-use vestibule_upstream::{Answer, Client, ClientError, Error, Outgoing, Rest, Ticket, Trace, Upstream};
+use vestibule_http1::{Method, Name, field, is_websocket_key};
+use vestibule_upstream::{Answer, Client, Error, Offer, Outgoing, Ticket, Trace, Upstream};
 
+use crate::body::Reading;
 use crate::forwarded;
 use crate::request::Request;
 use crate::request_id::RequestId;
@@ -15,8 +15,8 @@ use crate::worker::{Scratch, Worker};
 
 /// Sends `request` to `upstream` and brings its answer.
 ///
-/// A body that fits the memory a body may use is read before the upstream is asked for anything: a slow client
-/// costs the application nothing, and the request can be sent again.
+/// As a rule its body is read before the upstream is asked for anything: a slow client costs the application nothing,
+/// and the request can be sent again.
 pub(crate) async fn forward(
     worker: &Worker,
     (upstream, buffer): (&Arc<Upstream>, &Buffer),
@@ -29,64 +29,19 @@ pub(crate) async fn forward(
     let Scratch { outgoing, body, .. } = scratch;
     outgoing.clear();
     body.clear();
-    let keeps = upstream.keeps_connections();
-    write_head(outgoing, request, about, keeps);
-
-    let limits = &worker.config.limits;
-    let (head_len, rest) = match request.head.framing {
-        Framing::None => {
-            outgoing.extend_from_slice(b"\r\n");
-            (outgoing.len(), Rest::Nothing)
-        }
-        Framing::Length(length) if length > limits.body => {
-            return Err(Error::Client(ClientError::TooLarge));
-        }
-        Framing::Length(length) => {
-            forwarded::write_length(outgoing, length);
-            outgoing.extend_from_slice(b"\r\n");
-            let head_len = outgoing.len();
-            if length <= buffer.memory {
-                while read_body(client, outgoing).await? > 0 {}
-                (head_len, Rest::Nothing)
-            } else {
-                (head_len, Rest::Plain)
-            }
-        }
-        Framing::Chunked => {
-            let mut is_whole = false;
-            while !is_whole && body.len() as u64 <= buffer.memory {
-                is_whole = read_body(client, body).await? == 0;
-            }
-            if is_whole {
-                // Thin and Passenger hand chunks to the application as they are, so they get a length.
-                forwarded::write_length(outgoing, body.len() as u64);
-                outgoing.extend_from_slice(b"\r\n");
-                let head_len = outgoing.len();
-                outgoing.extend_from_slice(body);
-                (head_len, Rest::Nothing)
-            } else {
-                outgoing.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
-                let head_len = outgoing.len();
-                chunk_head(outgoing, body.len());
-                outgoing.extend_from_slice(body);
-                outgoing.extend_from_slice(b"\r\n");
-                (head_len, Rest::Chunked)
-            }
-        }
-    };
-    let outgoing = Outgoing {
+    write_head(outgoing, request, about, upstream.keeps_connections());
+    let reading = Reading { buffer, most: worker.config.limits.body, store: &worker.store, upstream };
+    let (head_len, rest) = reading.read(request.head.framing, outgoing, body, client).await?;
+    let mut outgoing = Outgoing {
         method: request.head.method_kind,
         bytes: outgoing,
         head_len,
         rest,
         upgrade: offered(request),
+        store: &worker.store,
     };
     let ticket = Ticket { arrived: request.arrived, serial: request.serial };
-    upstream.send(worker.id, ticket, &outgoing, client, trace).await
-}
-
-async fn read_body(client: &mut dyn Client, into: &mut Vec<u8>) -> Result<usize, Error> {
-    poll_fn(|cx| client.poll_body(cx, into)).await.map_err(Error::Client)
+    upstream.send(worker.id, ticket, &mut outgoing, client, trace).await
 }
 
 /// Writes the request line and every field but those of the framing and the empty line.
@@ -115,21 +70,37 @@ pub fn write_head(
     }
     forwarded::write(out, request, address, id);
     match offered(request) {
-        Some(protocol) => {
+        Some(offer) => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
-            field(out, b"Upgrade", protocol);
+            field(out, b"Upgrade", offer.protocols);
         }
         None if !keeps_connection => out.extend_from_slice(b"Connection: close\r\n"),
         None => {}
     }
 }
 
-/// The protocols that the client offers to change to. Not HTTP/2: behind us it would be a way past all checks.
-fn offered<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
-    let offered = request.head.upgrade?.of(request.bytes);
-    let has_http2 =
-        offered.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    (!has_http2).then_some(offered)
+/// What the client offers to change the protocol to. Not HTTP/2: behind us it would be a way past all checks. A WebSocket
+/// only as RFC 6455 4.1 has it offered, by a GET with one key: else no 101 could be told from a forged one.
+fn offered<'a>(request: &Request<'a>) -> Option<Offer<'a>> {
+    let protocols = request.head.upgrade?.of(request.bytes);
+    let has = |name: &[u8]| {
+        protocols.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(name))
+    };
+    if has(b"h2c") {
+        return None;
+    }
+    if !has(b"websocket") {
+        return Some(Offer { protocols, websocket_key: None });
+    }
+    let mut keys = request
+        .head
+        .fields
+        .iter()
+        .map(|field| (field.name.of(request.bytes), field.value.of(request.bytes)))
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"sec-websocket-key"))
+        .map(|(_, key)| key);
+    let key = keys.next().filter(|key| is_websocket_key(key) && request.head.method_kind == Method::Get)?;
+    keys.next().is_none().then_some(Offer { protocols, websocket_key: Some(key) })
 }
 
 /// Fields that belong to one connection (RFC 9110 7.6.1), and those of the framing, which is written anew. `Expect`

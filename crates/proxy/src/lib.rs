@@ -3,6 +3,7 @@
 //! [`stack()`] is the way of a request, whatever door it came through.
 
 mod access_log;
+mod body;
 mod forward;
 mod forwarded;
 mod log_file;

@@ -39,6 +39,7 @@ pub(crate) fn of_error(error: &Error, request: &Request<'_>) -> Own {
         Error::Connect(_) => (503, Some(RETRY_AFTER), false),
         Error::Died(_) | Error::Invalid(_) | Error::Unasked => (502, None, false),
         Error::NoAnswer(_) => (504, None, false),
+        Error::Spool(_) => (507, None, true),
         Error::Client(ClientError::Left) => (CLIENT_LEFT, None, true),
         Error::Client(ClientError::Slow) => (408, None, true),
         Error::Client(ClientError::TooLarge) => (413, None, true),
@@ -112,6 +113,7 @@ fn explanation(status: u16) -> &'static str {
         }
         503 => "The application is not available at the moment. Please try again in a few seconds.",
         504 => "The application took too long to answer.",
+        507 => "There is no room for the request at the moment. Please try again later.",
         505 => "This version of HTTP is not supported here.",
         _ => "The request could not be answered.",
     }

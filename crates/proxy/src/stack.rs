@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use vestibule_config::RouteId;
 use vestibule_upstream::{Answer, Client, Trace};
 
 use crate::forward::forward;
@@ -27,6 +28,8 @@ pub struct Record {
     pub id: RequestId,
     /// The address it really came from.
     pub client: IpAddr,
+    /// Its route.
+    pub route: Option<RouteId>,
     /// Index of its upstream.
     pub upstream: Option<usize>,
     /// What happened on its way.
@@ -39,6 +42,7 @@ impl Record {
         Record {
             id: RequestId::of(request),
             client: request.peer.address,
+            route: None,
             upstream: None,
             trace: Trace::default(),
         }
@@ -55,13 +59,14 @@ pub async fn stack(
     let mut record = Record {
         id: RequestId::of(request),
         client: client_address(request, &worker.config.trusted_proxies),
+        route: None,
         upstream: None,
         trace: Trace::default(),
     };
     let host = request.head.host.of(request.bytes);
     let path = request.head.path(request.bytes);
-    let found = worker.config.routes.find(host, path);
-    let Some(route) = found.and_then(|id| worker.config.route(id)) else {
+    record.route = worker.config.routes.find(host, path);
+    let Some(route) = record.route.and_then(|id| worker.config.route(id)) else {
         return (Response::Own(respond::no_route(request)), record);
     };
     record.upstream = Some(route.upstream.0);

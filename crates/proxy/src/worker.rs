@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use vestibule_config::Config;
 use vestibule_http1::RequestHead;
-use vestibule_upstream::Upstream;
+use vestibule_upstream::{Store, Upstream};
 
 use crate::access_log::AccessLog;
 
@@ -19,6 +19,8 @@ pub struct Worker {
     pub config: Arc<Config>,
     /// The upstreams, as [`vestibule_config::UpstreamId`] counts them.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Where bodies go that memory does not take.
+    pub store: Arc<Store>,
     /// Where its access log lines go.
     pub access_log: AccessLog,
     serial: Cell<u64>,
@@ -27,8 +29,14 @@ pub struct Worker {
 
 impl Worker {
     /// The worker with number `id`.
-    pub fn new(id: usize, config: Arc<Config>, upstreams: Vec<Arc<Upstream>>, access_log: AccessLog) -> Self {
-        Worker { id, config, upstreams, access_log, serial: Cell::new(0), date: RefCell::default() }
+    pub fn new(
+        id: usize,
+        config: Arc<Config>,
+        upstreams: Vec<Arc<Upstream>>,
+        store: Arc<Store>,
+        access_log: AccessLog,
+    ) -> Self {
+        Worker { id, config, upstreams, store, access_log, serial: Cell::new(0), date: RefCell::default() }
     }
 
     /// A number that no other request of the process has.

@@ -99,7 +99,7 @@ async fn request(
         Ok(Head::Whole) => {}
         Ok(Head::Nothing) => return Next::Wait,
         Ok(Head::Gone) => return Next::Close,
-        Err(own) => return refuse(house, stream, peer, deadline, scratch, &own).await,
+        Err(own) => return refuse(house, stream, peer, scratch, &own).await,
     }
     let _active = house.count_request();
     let (arrived, arrived_at) = (Instant::now(), SystemTime::now());
@@ -119,7 +119,7 @@ async fn request(
     };
     let mut inbound = Inbound::new(stream, received, deadline, &request_head, house.limits());
     let (response, record) = stack(&house.worker, &request, scratch, &mut inbound).await;
-    let mut exchange = Exchange { house, request: &request, record: &record, deadline, sent: 0, status: 0 };
+    let mut exchange = Exchange { house, request: &request, record: &record, sent: 0, status: 0 };
     let next = exchange.respond(response, inbound, &mut scratch.answer).await;
     scratch.head = request_head;
     scratch.head_bytes = bytes;
@@ -175,22 +175,20 @@ async fn refuse(
     house: &House,
     stream: &mut Stream,
     peer: &Peer,
-    deadline: &Deadline,
     scratch: &mut vestibule_proxy::Scratch,
     own: &Own,
 ) -> Next {
-    let asked = Asked { version: Version::Http11, method: Method::Other };
+    let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false };
     scratch.answer.clear();
     head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
-    let _ = write_all(stream, &mut scratch.answer, deadline, house.limits().send_timeout).await;
+    let _ = write_all(stream, &mut scratch.answer, house.limits()).await;
     // What cannot be read has no method and no path; who sent it, when and why it was refused is all there is to log.
     let head = vestibule_http1::RequestHead::default();
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
     let request = Request { head: &head, bytes: b"", peer, is_tls: false, arrived, arrived_at, serial };
     let record = Record::of_refused(&request);
     let (status, sent) = (own.status, own.body.len() as u64);
-    Exchange { house, request: &request, record: &record, deadline, sent, status }
-        .log(Outcome::Refused, &own.why);
+    Exchange { house, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);
     Next::Linger
 }
 

@@ -2,85 +2,41 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
-use vestibule_http1::{CHUNK_END, LAST_CHUNK, Method, chunk_head};
+use vestibule_config::{Buffer, Limits};
+use vestibule_http1::{CHUNK_END, LAST_CHUNK_HEAD, Method, Name, ResponseHead, chunk_head, write_trailers};
 use vestibule_proxy::{CLIENT_LEFT, Entry, Outcome, Own, Record, Request, Response};
-use vestibule_upstream::{Answer, Client, Deadline, Stream};
+use vestibule_upstream::{Answer, Client, ClientError, Error, Stream, Upstream};
 
 use crate::connection::Next;
 use crate::head::{self, Asked, BodyFraming};
 use crate::house::House;
 use crate::inbound::Inbound;
+use crate::outflow::{FlowError, Outflow, WriteError};
 use crate::tunnel;
-
-/// Answer bytes are written to the client when this much has come together, or when no more is there.
-const FLUSH: usize = 64 * 1024;
-
-/// Why an answer could not be written.
-pub(crate) enum WriteError {
-    Left,
-    Slow,
-}
 
 /// Writes `bytes` and empties it.
 pub(crate) async fn write_all(
     stream: &mut Stream,
     bytes: &mut Vec<u8>,
-    deadline: &Deadline,
-    limit: Duration,
+    limits: &Limits,
 ) -> Result<(), WriteError> {
-    deadline.reset(limit);
-    let mut writing = Writing { written: 0, queued: None };
-    let outcome = poll_fn(|cx| writing.poll(stream, bytes, (deadline, limit), cx)).await;
-    bytes.clear();
-    outcome
-}
-
-/// How far a write has come.
-struct Writing {
-    written: usize,
-    /// Bytes that the kernel had not delivered when it last took no more.
-    queued: Option<u32>,
-}
-
-impl Writing {
-    fn poll(
-        &mut self,
-        stream: &mut Stream,
-        bytes: &[u8],
-        (deadline, limit): (&Deadline, Duration),
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), WriteError>> {
-        while self.written < bytes.len() {
-            let rest = bytes.get(self.written..).unwrap_or_default();
-            match Pin::new(&mut *stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.queued = None;
-                    deadline.reset(limit);
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(WriteError::Left)),
-                Poll::Pending => {
-                    let before = self.queued.or_else(|| stream.undelivered());
-                    self.queued = before;
-                    ready!(deadline.poll(cx));
-                    // The kernel asks for more only when a third of its megabytes is free: a client that takes
-                    // little, but takes it steadily, shows by what is left to deliver.
-                    let now = stream.undelivered();
-                    if now >= before {
-                        return Poll::Ready(Err(WriteError::Slow));
-                    }
-                    self.queued = now;
-                    deadline.reset(limit);
-                }
+    let mut flow = Outflow::new(bytes, limits);
+    poll_fn(|cx| {
+        loop {
+            match flow.poll(stream, cx) {
+                Ok(_) if flow.is_empty() => return Poll::Ready(Ok(())),
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(FlowError::Client(error)) => return Poll::Ready(Err(error)),
+                Err(FlowError::Disk(_)) => return Poll::Ready(Err(WriteError::Left)),
             }
         }
-        Poll::Ready(Ok(()))
-    }
+    })
+    .await
 }
 
 /// A request and what becomes of it, up to its line in the access log.
@@ -88,7 +44,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) house: &'a House,
     pub(crate) request: &'a Request<'a>,
     pub(crate) record: &'a Record,
-    pub(crate) deadline: &'a Deadline,
     pub(crate) status: u16,
     pub(crate) sent: u64,
 }
@@ -112,7 +67,8 @@ impl Exchange<'_> {
     }
 
     fn asked(&self) -> Asked {
-        Asked { version: self.request.head.version, method: self.request.head.method_kind }
+        let head = self.request.head;
+        Asked { version: head.version, method: head.method_kind, takes_trailers: false }
     }
 
     async fn respond_own(&mut self, own: &Own, mut inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
@@ -125,7 +81,7 @@ impl Exchange<'_> {
         let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
         head::write_own(out, own, self.asked(), keep, &self.house.worker);
         self.sent = if self.request.head.method_kind == Method::Head { 0 } else { own.body.len() as u64 };
-        match write_all(inbound.stream, out, self.deadline, self.house.limits().send_timeout).await {
+        match write_all(inbound.stream, out, self.house.limits()).await {
             Ok(()) => {
                 self.log(Outcome::Answered, &own.why);
                 match (keep, is_read) {
@@ -146,63 +102,122 @@ impl Exchange<'_> {
         may_keep: bool,
     ) -> Next {
         let Some((head, bytes)) = answer.head() else { return Next::Close };
-        let asked = self.asked();
+        let mut asked = self.asked();
         let framing = BodyFraming::of(head.body, asked);
+        asked.takes_trailers =
+            framing == BodyFraming::Chunked && self.request.head.takes_trailers(self.request.bytes);
         let keep = may_keep && framing != BodyFraming::UntilClose;
         self.status = head.status;
+        let is_buffered = self.is_buffered(head, bytes);
         head::write(out, (head, bytes), asked, keep, &self.house.worker);
         if head.status == 101 {
             return self.tunnel(answer, inbound, out).await;
         }
-        loop {
-            let step = poll_fn(|cx| self.poll_step(cx, &mut answer, &mut inbound, out, framing)).await;
-            let outcome = match step {
-                Step::Left => Err(WriteError::Left),
-                Step::Flush | Step::End => {
-                    write_all(inbound.stream, out, self.deadline, self.house.limits().send_timeout).await
+        if asked.takes_trailers {
+            answer.keep_trailers();
+        }
+        let mut flow = Outflow::new(out, self.house.limits());
+        if let Some(buffer) = is_buffered {
+            flow.buffer(buffer, &self.house.worker.store);
+        }
+        let mut source = Source::Open(framing);
+        let end =
+            poll_fn(|cx| self.poll_pass_on(cx, &mut answer, &mut inbound, &mut flow, &mut source)).await;
+        match (end, source) {
+            (End::Client(error), _) => self.fail(&error),
+            (End::Broken(why), _) | (End::Whole, Source::Broken(why)) => {
+                if framing == BodyFraming::UntilClose {
+                    // An orderly end would make what came look whole (RFC 9112 8).
+                    inbound.stream.reset_on_close();
                 }
-                Step::Broken(error) => {
-                    // What came is passed on; that the end is missing shows by the missing end.
-                    let _ =
-                        write_all(inbound.stream, out, self.deadline, self.house.limits().send_timeout).await;
-                    if framing == BodyFraming::UntilClose {
-                        // An orderly end would make what came look whole (RFC 9112 8).
-                        inbound.stream.reset_on_close();
-                    }
-                    self.log(Outcome::Broken, &error.to_string());
-                    return Next::Close;
+                self.log(Outcome::Broken, &why);
+                Next::Close
+            }
+            (End::Whole, _) => {
+                self.log(Outcome::Answered, "");
+                if keep {
+                    Next::Park
+                } else if inbound.is_read() {
+                    Next::Close
+                } else {
+                    Next::Linger
                 }
-            };
-            match outcome {
-                Ok(()) if matches!(step, Step::End) => {
-                    self.log(Outcome::Answered, "");
-                    return if keep {
-                        Next::Park
-                    } else if inbound.is_read() {
-                        Next::Close
-                    } else {
-                        Next::Linger
-                    };
-                }
-                Ok(()) => {}
-                Err(error) => return self.fail(&error),
             }
         }
     }
 
-    /// Collects what there is of the answer's body in `out`, framed for the client, until it should be written.
-    fn poll_step(
+    /// How the answer is kept when the client is slower than the application: `None` for one that goes straight through
+    /// because its route or the application says so, or because it is a stream of events.
+    fn is_buffered(&self, head: &ResponseHead, bytes: &[u8]) -> Option<&Buffer> {
+        let buffer =
+            self.record.route.and_then(|id| self.house.worker.config.route(id)).map(|route| &route.buffer)?;
+        let says = |name, value: &[u8]| {
+            head.field(bytes, name).is_some_and(|found| {
+                found.get(..value.len()).is_some_and(|start| start.eq_ignore_ascii_case(value))
+            })
+        };
+        let goes_through =
+            says(Name::XAccelBuffering, b"no") || says(Name::ContentType, b"text/event-stream");
+        (buffer.response && !goes_through).then_some(buffer)
+    }
+
+    /// Passes the answer on: from the application as fast as it writes, to the client as fast as it reads.
+    fn poll_pass_on(
         &mut self,
         cx: &mut Context<'_>,
         answer: &mut Answer,
         inbound: &mut Inbound<'_>,
-        out: &mut Vec<u8>,
-        framing: BodyFraming,
-    ) -> Poll<Step> {
+        flow: &mut Outflow<'_>,
+        source: &mut Source,
+    ) -> Poll<End> {
         loop {
+            let mut has_moved = self.collect(cx, answer, flow, source);
+            match flow.poll(inbound.stream, cx) {
+                Ok(moved) => has_moved |= moved,
+                Err(FlowError::Client(error)) => return Poll::Ready(End::Client(error)),
+                Err(FlowError::Disk(error)) => return Poll::Ready(End::Broken(error.to_string())),
+            }
+            let is_open = matches!(source, Source::Open(_));
+            if !is_open && flow.is_empty() {
+                return Poll::Ready(End::Whole);
+            }
+            if is_open && answer.is_uploading() {
+                match answer.poll_upload(cx, inbound) {
+                    Poll::Ready(Ok(())) => has_moved = true,
+                    Poll::Ready(Err(Error::Client(ClientError::Left))) => {
+                        return Poll::Ready(End::Client(WriteError::Left));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        *source = Source::Broken(error.to_string());
+                        has_moved = true;
+                    }
+                    Poll::Pending => {}
+                }
+            } else if !has_moved && is_open && flow.is_empty() && inbound.poll_left(cx).is_ready() {
+                return Poll::Ready(End::Client(WriteError::Left));
+            }
+            if !has_moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Collects what there is of the answer, framed for the client, until it should be written. Gives whether there was
+    /// anything.
+    fn collect(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &mut Answer,
+        flow: &mut Outflow<'_>,
+        source: &mut Source,
+    ) -> bool {
+        let mut has_moved = false;
+        while let Source::Open(framing) = *source
+            && flow.has_room()
+        {
             match answer.poll_data(cx) {
                 Poll::Ready(Ok(true)) => {
-                    let data = answer.data();
+                    let (data, out) = (answer.data(), flow.tail());
                     self.sent += data.len() as u64;
                     if framing == BodyFraming::Chunked {
                         chunk_head(out, data.len());
@@ -211,24 +226,25 @@ impl Exchange<'_> {
                     } else {
                         out.extend_from_slice(data);
                     }
-                    if out.len() >= FLUSH {
-                        return Poll::Ready(Step::Flush);
-                    }
                 }
                 Poll::Ready(Ok(false)) => {
                     if framing == BodyFraming::Chunked {
-                        out.extend_from_slice(LAST_CHUNK);
+                        let out = flow.tail();
+                        out.extend_from_slice(LAST_CHUNK_HEAD);
+                        write_trailers(out, answer.trailers());
+                        out.extend_from_slice(b"\r\n");
                     }
-                    return Poll::Ready(Step::End);
+                    *source = Source::Ended;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Step::Broken(error)),
-                Poll::Pending if !out.is_empty() => return Poll::Ready(Step::Flush),
-                Poll::Pending => {
-                    ready!(inbound.poll_left(cx));
-                    return Poll::Ready(Step::Left);
-                }
+                Poll::Ready(Err(error)) => *source = Source::Broken(error.to_string()),
+                Poll::Pending => break,
+            }
+            has_moved = true;
+            if flow.is_due() {
+                break;
             }
         }
+        has_moved
     }
 
     async fn tunnel(&mut self, answer: Answer, inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
@@ -236,8 +252,9 @@ impl Exchange<'_> {
         out.extend_from_slice(early.filled());
         let Inbound { stream, buffer, .. } = inbound;
         let _tunnel = self.house.count_tunnel();
-        let outcome = match write_all(stream, out, self.deadline, self.house.limits().send_timeout).await {
-            Ok(()) => tunnel::run(stream, buffer, &mut upstream).await,
+        let silence = self.upstream().map_or(Duration::MAX, |upstream| upstream.config.timeout.tunnel);
+        let outcome = match write_all(stream, out, self.house.limits()).await {
+            Ok(()) => tunnel::run(stream, buffer, &mut upstream, silence).await,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         };
         match outcome {
@@ -248,6 +265,10 @@ impl Exchange<'_> {
             Err(error) => self.log(Outcome::Tunnel, &error.to_string()),
         }
         Next::Close
+    }
+
+    fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.record.upstream.and_then(|index| self.house.worker.upstreams.get(index))
     }
 
     fn fail(&mut self, error: &WriteError) -> Next {
@@ -263,7 +284,7 @@ impl Exchange<'_> {
         if !worker.access_log.is_on() {
             return;
         }
-        let upstream = self.record.upstream.and_then(|index| worker.upstreams.get(index));
+        let upstream = self.upstream();
         worker.access_log.write(&Entry {
             request: self.request,
             record: self.record,
@@ -276,11 +297,24 @@ impl Exchange<'_> {
     }
 }
 
-/// What is to be done with what was collected of an answer.
+/// The application's side of an answer that is being passed on.
 #[derive(Debug)]
-enum Step {
-    Flush,
-    End,
-    Left,
-    Broken(vestibule_upstream::BodyError),
+enum Source {
+    /// There is more to come, framed so for the client.
+    Open(BodyFraming),
+    /// All of it came.
+    Ended,
+    /// It broke off. What came is passed on; that the end is missing shows by the missing end.
+    Broken(String),
+}
+
+/// How the passing on of an answer ended.
+#[derive(Debug)]
+enum End {
+    /// All that came of it was written.
+    Whole,
+    /// What came of it cannot be written.
+    Broken(String),
+    /// The client left or was too slow.
+    Client(WriteError),
 }

@@ -21,6 +21,8 @@ pub(crate) enum BodyFraming {
 pub(crate) struct Asked {
     pub(crate) version: Version,
     pub(crate) method: Method,
+    /// Whether the client takes trailer fields.
+    pub(crate) takes_trailers: bool,
 }
 
 impl BodyFraming {
@@ -47,7 +49,8 @@ pub(crate) fn write(
     for line in &head.fields {
         has_date |= line.kind == Name::Date;
         let name = line.name.of(bytes);
-        let is_dropped = is_of_this_hop(line.kind) || (nominates && head.is_nominated(bytes, name));
+        let is_dropped = (is_of_this_hop(line.kind) && !(line.kind == Name::Trailer && asked.takes_trailers))
+            || (nominates && head.is_nominated(bytes, name));
         if !is_dropped {
             field(out, name, line.value.of(bytes));
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
 use vestibule_http1::{Chunk, ChunkDecoder, Framing, RequestHead, Version};
@@ -33,10 +33,15 @@ pub(crate) struct Inbound<'a> {
     body: Body,
     most_body: u64,
     silence: Duration,
+    /// Least bytes per second of the body, once the client has been waited for as long as `silence`.
+    least_rate: u64,
+    /// Time spent waiting for the body, and the bytes of it that came.
+    waited: Duration,
+    came: u64,
+    waits_since: Option<Instant>,
     version: Version,
     /// What of the `100 Continue` is still to be written.
     to_continue: &'static [u8],
-    is_waiting: bool,
 }
 
 impl<'a> Inbound<'a> {
@@ -60,9 +65,12 @@ impl<'a> Inbound<'a> {
             body,
             most_body: limits.body,
             silence: limits.request_timeout,
+            least_rate: limits.receive_rate,
+            waited: Duration::ZERO,
+            came: 0,
+            waits_since: None,
             version: head.version,
             to_continue: if expects { CONTINUE } else { b"" },
-            is_waiting: false,
         }
     }
 
@@ -78,6 +86,14 @@ impl<'a> Inbound<'a> {
             }
         }
         matches!(self.body, Body::Ended)
+    }
+
+    /// A wait for the body is over: whether it comes too slowly altogether. Only the time counts that we waited, not what
+    /// the application took.
+    fn is_too_slow(&mut self) -> bool {
+        self.waited += self.waits_since.take().map(|since| since.elapsed()).unwrap_or_default();
+        let counted = self.waited.saturating_sub(self.silence).as_millis();
+        u128::from(self.came) * 1000 < u128::from(self.least_rate) * counted
     }
 
     /// Moves what was received of the body to `out`; 0 when nothing was, or at the end of the body.
@@ -151,9 +167,15 @@ impl Client for Inbound<'_> {
             }
             match self.buffer.poll_fill(self.stream, cx, BODY_READ_SIZE) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ClientError::Left)),
-                Poll::Ready(Ok(_)) => self.is_waiting = false,
+                Poll::Ready(Ok(count)) => {
+                    self.came += count as u64;
+                    if self.waits_since.is_some() && self.is_too_slow() {
+                        return Poll::Ready(Err(ClientError::Slow));
+                    }
+                }
                 Poll::Pending => {
-                    if !std::mem::replace(&mut self.is_waiting, true) {
+                    if self.waits_since.is_none() {
+                        self.waits_since = Some(Instant::now());
                         self.deadline.reset(self.silence);
                     }
                     return self.deadline.poll(cx).map(|()| Err(ClientError::Slow));

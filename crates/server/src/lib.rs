@@ -6,6 +6,8 @@ mod head;
 mod house;
 mod inbound;
 mod listener;
+mod outflow;
+mod pace;
 mod server;
 mod tunnel;
 mod worker;

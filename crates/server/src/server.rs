@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use vestibule_config::Config;
 use vestibule_proxy::{AccessLog, LogFile, Worker};
-use vestibule_upstream::Upstream;
+use vestibule_upstream::{Store, Upstream};
 
 use crate::listener::Bound;
 use crate::worker;
@@ -69,13 +69,14 @@ impl Server {
             sockets.iter_mut().zip(shares).for_each(|(sockets, share)| sockets.push(share));
         }
         let most_connections = (config.limits.connections as usize).div_ceil(workers).max(1);
+        let store = Store::new(&config.disk);
         let mut threads = Vec::new();
         for (id, sockets) in sockets.into_iter().enumerate() {
             let access_log = log.map_or_else(AccessLog::off, LogFile::log);
-            let (config, upstreams) = (Arc::clone(config), upstreams.to_vec());
+            let (config, upstreams, store) = (Arc::clone(config), upstreams.to_vec(), Arc::clone(&store));
             let (phase, end) = (phase.subscribe(), end.clone());
             let body = move || {
-                let worker = Worker::new(id, config, upstreams, access_log);
+                let worker = Worker::new(id, config, upstreams, store, access_log);
                 let _ = end.send(worker::run(worker, sockets, most_connections, phase));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{id}"));

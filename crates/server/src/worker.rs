@@ -16,6 +16,9 @@ use crate::house::House;
 use crate::listener::Listener;
 use crate::server::{Cut, Phase};
 
+/// Threads of a worker that wait for the disk in its place.
+const DISK_THREADS: usize = 4;
+
 /// Pause after an accept that failed for want of descriptors or memory: at once it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -29,7 +32,10 @@ pub(crate) fn run(
     most_connections: usize,
     phase: watch::Receiver<Phase>,
 ) -> io::Result<Cut> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(DISK_THREADS)
+        .build_local(LocalOptions::default())?;
     let house = House::new(worker, most_connections);
     runtime.block_on(async {
         let ticking = Rc::clone(&house);

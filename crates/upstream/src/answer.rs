@@ -9,11 +9,13 @@ use std::time::Duration;
 use vestibule_http1::{BodyLength, Chunk, ResponseHead};
 
 use crate::buffer::Buffer;
+use crate::client::Client;
 use crate::connection::{Connection, LONG_READ_SIZE, READ_SIZE};
 use crate::deadline::Deadline;
-use crate::error::BodyError;
+use crate::error::{BodyError, Error};
 use crate::gate::Permit;
 use crate::stream::Stream;
+use crate::upload::{LateUpload, Step};
 use crate::upstream::Upstream;
 
 /// An answer whose head is there. It carries the permit until its body has ended; dropped before, it closes the
@@ -34,6 +36,10 @@ pub struct Answer {
     left: u64,
     read_size: usize,
     is_waiting: bool,
+    /// What the application has not taken of the request yet.
+    late: Option<Box<LateUpload>>,
+    /// The trailer fields, if they were to be kept.
+    trailers: Vec<u8>,
 }
 
 impl Answer {
@@ -43,6 +49,7 @@ impl Answer {
         connection: Box<Connection>,
         permit: Permit,
         deadline: Deadline,
+        late: Option<LateUpload>,
     ) -> Self {
         let idle_limit = upstream.config.timeout.idle;
         deadline.reset(idle_limit);
@@ -63,7 +70,49 @@ impl Answer {
             left,
             read_size: READ_SIZE,
             is_waiting: false,
+            late: late.map(Box::new),
+            trailers: Vec::new(),
         }
+    }
+
+    /// Keeps the trailer fields of a chunked body, for [`trailers`](Self::trailers). To be called before the body is
+    /// asked for.
+    pub fn keep_trailers(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.chunks.keep_trailers();
+        }
+    }
+
+    /// The lines of the trailer fields that were kept, each with its CRLF, after the end of the body.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// Whether the application has not taken the whole request yet: then [`poll_upload`](Self::poll_upload) too, while
+    /// the answer is read.
+    #[inline]
+    pub fn is_uploading(&self) -> bool {
+        self.late.is_some()
+    }
+
+    /// Goes on sending the request to an application that answers before it has all of it. Ready when there is nothing
+    /// more to send, or nobody to take it.
+    ///
+    /// # Errors
+    /// When the rest of the request cannot come: then the application must not take what it has for the whole, and the
+    /// answer is to be dropped.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>, client: &mut dyn Client) -> Poll<Result<(), Error>> {
+        while let (Some(late), Some(connection)) = (&mut self.late, &mut self.connection) {
+            match ready!(late.upload.poll(cx, connection, &mut late.rest, client)) {
+                Ok(Step::Wrote(_)) => self.deadline.reset(self.idle_limit),
+                Ok(Step::Done | Step::Refused) => self.late = None,
+                Err(error) => {
+                    self.close();
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The parsed head, and the bytes that its spans index. `None` once the body has been asked for to its end.
@@ -107,6 +156,7 @@ impl Answer {
                     match connection.chunks.next(connection.received.filled(), &mut position) {
                         Ok(Chunk::Data(range)) => return self.give(range, position),
                         Ok(Chunk::End) => {
+                            self.trailers = connection.chunks.take_trailers();
                             connection.received.consume(position);
                             return Poll::Ready(Ok(self.finish()));
                         }
@@ -171,6 +221,7 @@ impl Answer {
             }
         }
         self.permit = None;
+        self.late = None;
         false
     }
 

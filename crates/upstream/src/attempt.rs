@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::interim;
 use crate::ledger::{End, Ledger};
 use crate::send::{Outgoing, Rest};
+use crate::upload::{LateUpload, Step, Upload};
 use crate::upstream::Upstream;
 
 /// Why an attempt brought no answer.
@@ -28,13 +29,11 @@ pub(crate) enum Failure {
 pub(crate) struct Attempt<'a, 'r> {
     upstream: &'a Arc<Upstream>,
     pub(crate) connection: Option<Box<Connection>>,
-    request: &'a Outgoing<'r>,
+    request: &'a mut Outgoing<'r>,
     ledger: &'a mut Ledger,
     client: &'a mut dyn Client,
-    /// The rest of the body, as read from the client and not yet written.
-    rest: Vec<u8>,
-    rest_written: usize,
-    rest_ended: bool,
+    /// What follows the request's own bytes.
+    upload: Upload,
     is_writing: bool,
     /// How many bytes the whole answer has, when it is short enough to wait for.
     whole_at: Option<usize>,
@@ -48,14 +47,11 @@ pub(crate) struct Attempt<'a, 'r> {
 /// An answer up to this length is taken whole before any of it is passed on.
 const SHORT: u64 = 64 * 1024;
 
-/// How much of a long body is under way at once.
-const REST_SIZE: usize = 64 * 1024;
-
 impl<'a, 'r> Attempt<'a, 'r> {
     pub(crate) fn new(
         upstream: &'a Arc<Upstream>,
         connection: Box<Connection>,
-        request: &'a Outgoing<'r>,
+        request: &'a mut Outgoing<'r>,
         ledger: &'a mut Ledger,
         client: &'a mut dyn Client,
     ) -> Self {
@@ -63,12 +59,10 @@ impl<'a, 'r> Attempt<'a, 'r> {
         deadline.wake_for_samples();
         Attempt {
             connection: Some(connection),
+            upload: Upload::new(&mut request.rest),
             request,
             ledger,
             client,
-            rest: Vec::new(),
-            rest_written: 0,
-            rest_ended: request.rest == Rest::Nothing,
             is_writing: true,
             whole_at: None,
             interim: Vec::new(),
@@ -141,14 +135,18 @@ impl<'a, 'r> Attempt<'a, 'r> {
 
     /// While the rest of the body is read from the client, reading it tells when the client leaves.
     fn is_writing_rest(&self) -> bool {
-        self.is_writing && !self.rest_ended
+        self.is_writing && self.upload.reads_from_client(&self.request.rest)
     }
 
     /// A whole head was received: the answer, or an interim one after which we go on (`None`).
     fn take_head(&mut self) -> Option<Result<(), Failure>> {
         let connection = self.connection.as_mut()?;
         match connection.head.status {
-            101 if !Self::was_asked_for(self.request, connection) => {
+            101 if !self
+                .request
+                .upgrade
+                .is_some_and(|offer| offer.is_accepted(&connection.head, connection.received.filled())) =>
+            {
                 Some(Err(Failure::Fatal(Error::Unasked)))
             }
             // The client's own `Expect` was answered by us, so a 100 says nothing to it.
@@ -178,38 +176,15 @@ impl<'a, 'r> Attempt<'a, 'r> {
         }
     }
 
-    /// Whether a 101 names a protocol that the client offered (RFC 9110 7.8).
-    fn was_asked_for(request: &Outgoing<'_>, connection: &Connection) -> bool {
-        let chosen = connection.head.upgrade.map(|span| span.of(connection.received.filled()));
-        let (Some(offered), Some(chosen)) = (request.upgrade, chosen) else { return false };
-        offered.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(chosen))
-    }
-
     /// Writes what can be written now. An error only ends the writing: an answer may be there all the same.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         loop {
             let Some(connection) = self.connection.as_mut() else { return Ok(()) };
             let written = self.ledger.written();
-            let from_rest = written >= self.request.bytes.len();
-            let bytes = if from_rest {
-                if self.rest_written == self.rest.len() {
-                    if self.rest_ended {
-                        self.is_writing = false;
-                        self.ledger.sent_whole();
-                        self.began = Some(Instant::now());
-                        return Ok(());
-                    }
-                    self.rest.clear();
-                    self.rest_written = 0;
-                    match self.read_rest(cx)? {
-                        Poll::Ready(()) => continue,
-                        Poll::Pending => return Ok(()),
-                    }
-                }
-                self.rest.get(self.rest_written..).unwrap_or_default()
-            } else {
-                self.request.bytes.get(written..).unwrap_or_default()
-            };
+            let bytes = self.request.bytes.get(written..).unwrap_or_default();
+            if bytes.is_empty() {
+                return self.poll_upload(cx);
+            }
             // The first write goes past the event loop, which has not heard yet that a new socket is writable.
             let outcome = if written == 0 {
                 match connection.stream.write_now(bytes) {
@@ -222,13 +197,6 @@ impl<'a, 'r> Attempt<'a, 'r> {
                 connection.poll_write(cx, bytes)
             };
             match outcome {
-                Poll::Ready(Ok(count)) if from_rest => {
-                    self.rest_written += count;
-                    self.ledger.wrote_rest();
-                    if let Some(deadline) = &self.deadline {
-                        deadline.reset(self.upstream.config.timeout.response);
-                    }
-                }
                 Poll::Ready(Ok(count)) => self.ledger.wrote(count),
                 Poll::Ready(Err(_)) => {
                     self.is_writing = false;
@@ -239,36 +207,46 @@ impl<'a, 'r> Attempt<'a, 'r> {
         }
     }
 
-    /// More of the body from the client, framed as the head says.
-    fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
-        let mut body = Vec::new();
+    /// The same for what follows the request's own bytes.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         loop {
-            match self.client.poll_body(cx, &mut body) {
-                Poll::Ready(Ok(0)) => {
-                    self.rest_ended = true;
-                    break;
+            let Some(connection) = self.connection.as_mut() else { return Ok(()) };
+            match self.upload.poll(cx, connection, &mut self.request.rest, self.client) {
+                Poll::Ready(Ok(Step::Wrote(count))) => {
+                    self.ledger.wrote_rest(count, &self.request.rest);
+                    if let Some(deadline) = &self.deadline {
+                        deadline.reset(self.upstream.config.timeout.response);
+                    }
                 }
-                Poll::Ready(Ok(_)) if body.len() >= REST_SIZE => break,
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Err(Failure::Fatal(Error::Client(error))),
-                Poll::Pending if body.is_empty() => return Ok(Poll::Pending),
-                Poll::Pending => break,
+                Poll::Ready(Ok(Step::Done)) => {
+                    self.is_writing = false;
+                    self.ledger.sent_whole();
+                    self.began = Some(Instant::now());
+                    return Ok(());
+                }
+                Poll::Ready(Ok(Step::Refused)) => {
+                    self.is_writing = false;
+                    return Ok(());
+                }
+                Poll::Ready(Err(error)) => return Err(Failure::Fatal(error)),
+                Poll::Pending => return Ok(()),
             }
         }
-        match self.request.rest {
-            Rest::Chunked => {
-                if !body.is_empty() {
-                    vestibule_http1::chunk_head(&mut self.rest, body.len());
-                    self.rest.extend_from_slice(&body);
-                    self.rest.extend_from_slice(b"\r\n");
-                }
-                if self.rest_ended {
-                    self.rest.extend_from_slice(b"0\r\n\r\n");
-                }
-            }
-            Rest::Plain | Rest::Nothing => self.rest = body,
+    }
+
+    /// What the application had not taken of the request when it began to answer; `None` when that is nothing, or when
+    /// it takes no more.
+    pub(crate) fn take_upload(&mut self) -> Option<LateUpload> {
+        if !self.is_writing {
+            return None;
         }
-        Ok(Poll::Ready(()))
+        let unsent = self.request.bytes.get(self.ledger.written()..).unwrap_or_default();
+        let mut rest = std::mem::replace(&mut self.request.rest, Rest::Nothing);
+        let upload = match unsent {
+            [] => std::mem::replace(&mut self.upload, Upload::new(&mut Rest::Nothing)),
+            unsent => Upload::behind(unsent, &mut rest),
+        };
+        Some(LateUpload { upload, rest })
     }
 
     /// When the upstream's capacity is being sampled: has the application read this request?

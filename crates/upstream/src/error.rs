@@ -7,6 +7,7 @@ use vestibule_http1::ResponseError;
 
 use crate::client::ClientError;
 use crate::gate::Refused;
+use crate::spool::SpoolError;
 
 /// Why the upstream gave no answer. Every variant says whose side it is on; none is a status yet.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum Error {
     /// It switched protocols without being asked to.
     #[error("the application switched to a protocol that was not asked for")]
     Unasked,
+    /// Its body cannot be kept on disk, or read from there.
+    #[error("no room for the request's body")]
+    Spool(#[source] SpoolError),
     /// The client left, or what it sent was wrong.
     #[error("the client did not finish its request")]
     Client(#[source] ClientError),

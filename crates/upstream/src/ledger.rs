@@ -55,8 +55,8 @@ impl Ledger {
     pub(crate) fn new(request: &Outgoing<'_>, is_unix: bool) -> Self {
         Ledger {
             is_idempotent: request.method.is_idempotent(),
-            has_body: request.bytes.len() > request.head_len || request.rest != Rest::Nothing,
-            is_chunked: request.rest == Rest::Chunked,
+            has_body: request.bytes.len() > request.head_len || !matches!(request.rest, Rest::Nothing),
+            is_chunked: matches!(request.rest, Rest::Chunked),
             is_unix,
             total: request.bytes.len(),
             written: 0,
@@ -84,9 +84,12 @@ impl Ledger {
         self.writes += 1;
     }
 
-    /// Bytes went that came straight from the client, and that we therefore do not have any more.
-    pub(crate) fn wrote_rest(&mut self) {
-        self.has_rest_gone = true;
+    /// Bytes went of what follows the request's own. Those that came straight from the client we do not have any more;
+    /// those on disk we have.
+    pub(crate) fn wrote_rest(&mut self, count: usize, rest: &Rest) {
+        self.has_rest_gone |= !matches!(rest, Rest::Spooled(_));
+        self.total += count;
+        self.writes += 1;
     }
 
     /// The kernel took the last byte.
@@ -133,8 +136,12 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
     use vestibule_http1::Method;
+
+    use super::*;
+    use crate::spool::Store;
 
     struct Case {
         method: Method,
@@ -143,6 +150,10 @@ mod tests {
         is_unix: bool,
         reset: bool,
         reads_whole: bool,
+    }
+
+    fn store() -> Arc<Store> {
+        Store::new(&vestibule_config::Disk::default())
     }
 
     const POST: Case = Case {
@@ -155,17 +166,18 @@ mod tests {
     };
 
     fn replays(case: &Case) -> bool {
-        let bytes = vec![b'x'; 100 + case.body];
+        let mut bytes = vec![b'x'; 100 + case.body];
         let request = Outgoing {
             method: case.method,
-            bytes: &bytes,
+            bytes: &mut bytes,
             head_len: 100,
             rest: Rest::Nothing,
             upgrade: None,
+            store: &store(),
         };
         let mut ledger = Ledger::new(&request, case.is_unix);
         case.writes.iter().for_each(|&count| ledger.wrote(count));
-        if case.writes.iter().sum::<usize>() == bytes.len() {
+        if case.writes.iter().sum::<usize>() == 100 + case.body {
             ledger.sent_whole();
         }
         let end = if case.reset { End::Reset(io::ErrorKind::ConnectionReset.into()) } else { End::Closed };
@@ -192,13 +204,14 @@ mod tests {
 
     #[test]
     fn chunks_prove_nothing_where_the_application_is_given_them_raw() {
-        let bytes = vec![b'x'; 70_000];
+        let mut bytes = vec![b'x'; 70_000];
         let request = Outgoing {
             method: Method::Post,
-            bytes: &bytes,
+            bytes: &mut bytes,
             head_len: 100,
             rest: Rest::Chunked,
             upgrade: None,
+            store: &store(),
         };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(30_000);
@@ -213,8 +226,14 @@ mod tests {
 
     #[test]
     fn repeats_an_idempotent_request_once_without_proof() {
-        let request =
-            Outgoing { method: Method::Get, bytes: b"GET", head_len: 3, rest: Rest::Nothing, upgrade: None };
+        let request = Outgoing {
+            method: Method::Get,
+            bytes: &mut b"GET".to_vec(),
+            head_len: 3,
+            rest: Rest::Nothing,
+            upgrade: None,
+            store: &store(),
+        };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(3);
         ledger.sent_whole();
@@ -226,7 +245,14 @@ mod tests {
     #[test]
     fn an_answer_that_began_is_no_proof_but_may_be_asked_for_again() {
         for (method, again) in [(Method::Get, true), (Method::Post, false)] {
-            let request = Outgoing { method, bytes: b"x", head_len: 1, rest: Rest::Nothing, upgrade: None };
+            let request = Outgoing {
+                method,
+                bytes: &mut b"x".to_vec(),
+                head_len: 1,
+                rest: Rest::Nothing,
+                upgrade: None,
+                store: &store(),
+            };
             let mut ledger = Ledger::new(&request, true);
             ledger.wrote(1);
             ledger.sent_whole();

@@ -18,13 +18,16 @@ mod gate;
 mod interim;
 mod ledger;
 mod monitor;
+mod offer;
 mod peer;
 mod pool;
 mod probe;
 mod send;
 mod signals;
+mod spool;
 mod state;
 mod stream;
+mod upload;
 mod upstream;
 mod watch;
 
@@ -39,7 +42,9 @@ pub use gate::{Refused, Ticket};
 #[doc(hidden)]
 pub use gate::{Gate, Permit, Waiting};
 pub use monitor::Monitor;
+pub use offer::Offer;
 pub use send::{Outgoing, Rest, Trace};
+pub use spool::{PIECE, Spool, SpoolError, Store};
 pub use state::{State, Why};
 pub use stream::{DetachedStream, Stream};
 pub use upstream::{Counts, Order, Status, Upstream};

@@ -15,8 +15,10 @@ use crate::connect::ConnectError;
 use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::gate::{Permit, Ticket};
+use crate::gate::{Permit, Refused, Ticket};
 use crate::ledger::Ledger;
+use crate::offer::Offer;
+use crate::spool::{Spool, Store};
 use crate::upstream::Upstream;
 
 /// Longest pause between two attempts of one request.
@@ -27,25 +29,45 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 pub struct Outgoing<'a> {
     /// The method, which decides what may be replayed.
     pub method: Method,
-    /// The head in its one canonical form, and as much of the body as was read.
-    pub bytes: &'a [u8],
+    /// The head in its one canonical form, and the body if it is in memory.
+    pub bytes: &'a mut Vec<u8>,
     /// How many of `bytes` are the head.
     pub head_len: usize,
-    /// How the rest of the body, still with the client, is sent.
+    /// The part of the body that is not in memory.
     pub rest: Rest,
-    /// The protocols that the client would change to, so that the application may answer 101 with one of them.
-    pub upgrade: Option<&'a [u8]>,
+    /// What the client would change the protocol to, so that the application may answer 101.
+    pub upgrade: Option<Offer<'a>>,
+    /// Where the body goes if the line takes no more memory.
+    pub store: &'a Arc<Store>,
 }
 
-/// The part of a body that was not read before sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The part of a body that is not in memory.
+#[derive(Debug)]
 pub enum Rest {
     /// None: the body is whole.
     Nothing,
-    /// It follows as it is; the head says how long it is.
+    /// It is on disk, whole; the head says how long it is.
+    Spooled(Spool),
+    /// It comes from the client as it is; the head says how long it is.
     Plain,
-    /// It follows in chunks.
+    /// It comes from the client, and goes in chunks.
     Chunked,
+}
+
+impl Outgoing<'_> {
+    /// Takes the body out of memory. `false` when there is none there.
+    async fn move_body_to_disk(&mut self) -> Result<bool, Error> {
+        let body = self.bytes.get(self.head_len..).unwrap_or_default();
+        if body.is_empty() || !matches!(self.rest, Rest::Nothing) {
+            return Ok(false);
+        }
+        let mut spool = Spool::new(self.store);
+        spool.write(body.to_vec()).await.map_err(|(error, _)| Error::Spool(error))?;
+        self.bytes.truncate(self.head_len);
+        self.bytes.shrink_to_fit();
+        self.rest = Rest::Spooled(spool);
+        Ok(true)
+    }
 }
 
 /// What happened to one request on its way, for the access log.
@@ -71,7 +93,7 @@ impl Upstream {
         self: &Arc<Self>,
         worker: usize,
         ticket: Ticket,
-        request: &Outgoing<'_>,
+        request: &mut Outgoing<'_>,
         client: &mut dyn Client,
         trace: &mut Trace,
     ) -> Result<Answer, Error> {
@@ -101,6 +123,7 @@ impl Upstream {
             let mut attempt = Attempt::new(self, connection, request, &mut ledger, client);
             let outcome = std::future::poll_fn(|cx| attempt.poll(cx)).await;
             let (connection, deadline) = (attempt.connection.take(), attempt.deadline.take());
+            let late = if outcome.is_ok() { attempt.take_upload() } else { None };
             if ledger.has_sent() {
                 trace.attempts += 1;
             }
@@ -108,7 +131,7 @@ impl Upstream {
                 (Ok(()), Some(connection), Some(deadline)) => {
                     trace.first_byte = Some(ticket.arrived.elapsed());
                     self.signals.answered(worker);
-                    return Ok(Answer::new(Arc::clone(self), worker, connection, permit, deadline));
+                    return Ok(Answer::new(Arc::clone(self), worker, connection, permit, deadline, late));
                 }
                 (Err(Failure::Died(end)), _, _) => {
                     self.signals.check();
@@ -132,7 +155,7 @@ impl Upstream {
     /// Waits in the line, for as long as a request may and its client stays.
     async fn enter_in_turn(
         self: &Arc<Self>,
-        request: &Outgoing<'_>,
+        request: &mut Outgoing<'_>,
         returning: bool,
         patience: &mut Patience,
         client: &mut dyn Client,
@@ -142,8 +165,12 @@ impl Upstream {
         if self.gate.is_closed() {
             self.signals.hold();
         }
-        let mut waiting =
-            self.gate.wait(patience.ticket, request.bytes.len() as u64, returning).map_err(Error::NotHeld)?;
+        let wait = |bytes: &Vec<u8>| self.gate.wait(patience.ticket, bytes.len() as u64, returning);
+        let mut waiting = match wait(request.bytes) {
+            Err(Refused::Memory) if request.move_body_to_disk().await? => wait(request.bytes),
+            outcome => outcome,
+        }
+        .map_err(Error::NotHeld)?;
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(entered) = Pin::new(&mut waiting).poll(cx) {
                 return Poll::Ready(entered.map_err(Error::NotHeld));

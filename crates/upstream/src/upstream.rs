@@ -140,6 +140,11 @@ impl Upstream {
         matches!(self.server(), Server::Puma | Server::Thin)
     }
 
+    /// Whether it takes a chunked body apart: Thin and Passenger hand it to the application as it is (measured).
+    pub fn takes_chunks(&self) -> bool {
+        !matches!(self.server(), Server::Thin | Server::Passenger)
+    }
+
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self.target, Target::Unix(_))
     }

@@ -1,0 +1,69 @@
+//! Whether a client takes what it is sent.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use vestibule_config::Limits;
+use vestibule_upstream::{Deadline, Stream};
+
+/// Watches one client while it has bytes to take: over each `limits.send_timeout` it has to take some, and as many as
+/// `limits.send_rate` asks.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    window: Duration,
+    /// Bytes that it has to take in a window.
+    least: u64,
+    /// Bytes given to the kernel.
+    written: u64,
+    /// Runs while the kernel takes no more.
+    waiting: Option<Deadline>,
+    /// Bytes that had reached the client when the window began; less than nothing when bytes of an earlier answer were
+    /// still on their way.
+    delivered: i64,
+}
+
+impl Pace {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let window = limits.send_timeout;
+        let least = u128::from(limits.send_rate) * window.as_millis() / 1000;
+        let least = u64::try_from(least).unwrap_or(u64::MAX).max(1);
+        Pace { window, least, written: 0, waiting: None, delivered: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+
+    /// There is nothing to take any more.
+    #[inline]
+    pub(crate) fn caught_up(&mut self) {
+        self.waiting = None;
+    }
+
+    /// To be polled while the kernel takes no more; ready when the client has been too slow.
+    ///
+    /// The kernel asks for more only when a third of its megabytes is free, so what counts is what the client has
+    /// acknowledged.
+    pub(crate) fn poll(&mut self, stream: &Stream, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.is_none() {
+            self.waiting = Some(Deadline::after(self.window));
+            self.delivered = self.delivered_by_now(stream);
+        }
+        while let Some(waiting) = &self.waiting {
+            ready!(waiting.poll(cx));
+            let now = self.delivered_by_now(stream);
+            if now.saturating_sub(self.delivered) < i64::try_from(self.least).unwrap_or(i64::MAX) {
+                return Poll::Ready(());
+            }
+            self.delivered = now;
+            waiting.reset(self.window);
+        }
+        Poll::Pending
+    }
+
+    fn delivered_by_now(&self, stream: &Stream) -> i64 {
+        let queued = stream.undelivered().unwrap_or_default();
+        i64::try_from(self.written).unwrap_or(i64::MAX).saturating_sub(i64::from(queued))
+    }
+}
