@@ -44,7 +44,7 @@ pub use gate::{Gate, Permit, Waiting};
 pub use monitor::Monitor;
 pub use offer::Offer;
 pub use send::{Outgoing, Rest, Trace};
-pub use spool::{PIECE, Spool, SpoolError, Store};
+pub use spool::{Moved, PIECE, Spool, SpoolError, Store};
 pub use state::{State, Why};
 pub use stream::{DetachedStream, Stream};
 pub use upstream::{Counts, Order, Status, Upstream};

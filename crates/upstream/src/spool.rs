@@ -34,6 +34,9 @@ pub enum SpoolError {
     Io(#[source] io::Error),
 }
 
+/// How moving a piece went: its buffer comes back either way.
+pub type Moved = Result<Vec<u8>, (SpoolError, Vec<u8>)>;
+
 impl Store {
     /// The store that `settings` describes. Nothing is created before the first body needs it.
     pub fn new(settings: &vestibule_config::Disk) -> Arc<Self> {
@@ -147,7 +150,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Io`], with the buffer.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, (SpoolError, Vec<u8>)>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         let Some(work) = self.work.as_mut() else { return Poll::Ready(Ok(Vec::new())) };
         let done = ready!(Pin::new(work).poll(cx));
         self.work = None;
@@ -176,7 +179,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError`], with the bytes.
-    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, (SpoolError, Vec<u8>)> {
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Moved {
         self.append(bytes)?;
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
