@@ -9,7 +9,8 @@ use crate::model::{Config, ListenAddress, LogOutput, UpstreamAddress, UpstreamId
 use crate::problem::Problem;
 
 /// Finds paths that cannot work: a socket's path that is a directory, a listener's path that is a file other than a
-/// socket or has no directory, a log file that is a directory or has none to be in.
+/// socket or has no directory, a log file or a maintenance page that is a directory or has none to be in, a directory of
+/// temporary files in which none can be made.
 ///
 /// An upstream's socket that does not exist yet, or its directory, is no problem: its requests wait for it.
 #[must_use]
@@ -29,6 +30,17 @@ pub fn check_environment(config: &Config) -> Vec<Problem> {
             let found = parent.map_or_else(|| not_directory(path, "a socket's path"), |_| directory_of(path));
             problems.extend(found.map(|problem| problem.at(config.places.upstream(UpstreamId(index)))));
         }
+    }
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        if let Some(path) = &upstream.maintenance {
+            let found = directory_of(path).or_else(|| not_directory(path, "a file's path"));
+            problems.extend(found.map(|problem| problem.at(config.places.maintenance(UpstreamId(index)))));
+        }
+    }
+    // Who writes nothing to disk may run where nothing can be written.
+    if config.disk.most > 0 {
+        let found = directory(&config.disk.directory).or_else(|| writable(&config.disk.directory));
+        problems.extend(found.map(|problem| problem.at(config.places.disk_directory())));
     }
     if let LogOutput::File(path) = &config.log.output {
         let found = directory_of(path).or_else(|| not_directory(path, "a file's path"));
@@ -59,21 +71,35 @@ fn listener_socket(path: &Path) -> Option<Problem> {
     })
 }
 
+/// A directory in which no temporary file can be made.
+fn writable(path: &Path) -> Option<Problem> {
+    let error = tempfile::tempfile_in(path).err()?;
+    Some(
+        Problem::new(format!("no file can be made in {}: {error}", path.display())).instead(
+            "let the user that Vestibule runs as write there, or write another `directory` in [disk]",
+        ),
+    )
+}
+
 /// A path whose directory does not exist, or is none.
 fn directory_of(path: &Path) -> Option<Problem> {
-    let parent = path.parent()?;
-    match fs::metadata(parent) {
+    directory(path.parent()?)
+}
+
+/// A directory that does not exist, or is none.
+fn directory(path: &Path) -> Option<Problem> {
+    match fs::metadata(path) {
         Ok(found) if found.is_dir() => None,
         Ok(_) => Some(
-            Problem::new(format!("{} is not a directory", parent.display()))
+            Problem::new(format!("{} is not a directory", path.display()))
                 .instead("choose a path in a directory"),
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => Some(
-            Problem::new(format!("the directory {} does not exist", parent.display()))
+            Problem::new(format!("the directory {} does not exist", path.display()))
                 .instead("create it, or choose another path"),
         ),
         Err(error) => Some(
-            Problem::new(format!("the directory {} cannot be looked into: {error}", parent.display()))
+            Problem::new(format!("the directory {} cannot be looked into: {error}", path.display()))
                 .instead("let the user that Vestibule runs as enter it, or choose another path"),
         ),
     }

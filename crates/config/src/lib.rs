@@ -14,6 +14,8 @@ mod defaults;
 mod document;
 mod environment;
 mod error;
+mod error_page;
+mod fields;
 mod host;
 mod listener;
 mod meaning;
@@ -35,18 +37,21 @@ pub use places::Places;
 pub use problem::{Place, Problem, Problems};
 
 use document::Reader;
+use error_page::WrittenPage;
 use problem::Source;
 
-/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text.
+/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text, so
+/// [`Config::error_pages`] stays empty.
 ///
 /// # Errors
 /// [`Error::Invalid`] with every problem found, in order of position.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
-    let (config, problems) = read(text, file)?;
+    let (config, _, problems) = read(text, file)?;
     checked(config, problems)
 }
 
-/// Reads a configuration file, and checks it against this machine too (see [`check_environment`]).
+/// Reads a configuration file and the error pages that it names, and checks it against this machine too (see
+/// [`check_environment`]).
 ///
 /// # Errors
 /// [`Error::Read`] when the file cannot be read, else [`Error::Invalid`] with every problem found.
@@ -61,24 +66,31 @@ pub fn load(path: &Path) -> Result<Config, Error> {
             return Err(problem.at(Some(source.place(valid..valid))).into());
         }
     };
-    let (config, mut problems) = read(&text, path)?;
+    let (mut config, pages, mut problems) = read(&text, path)?;
     // A default that stands in for something wrong was never asked for: what it meets on this machine is no news.
     let fine = problems.is_empty();
     problems.extend(check_environment(&config).into_iter().filter(|problem| fine || problem.place.is_some()));
+    for page in pages {
+        match page.load() {
+            Ok(page) => config.error_pages.push(page),
+            Err(problem) => problems.push(problem.at(config.places.place(page.span))),
+        }
+    }
     checked(config, problems)
 }
 
 /// The configuration that the text means, with defaults for what is wrong, and everything that is wrong. Text that is
-/// not TOML means nothing: its errors are all that can be said.
-fn read(text: &str, file: &Path) -> Result<(Config, Vec<Problem>), Error> {
+/// not TOML means nothing: its errors are all that can be said. Between them the error pages, to be read from their
+/// files.
+fn read(text: &str, file: &Path) -> Result<(Config, Vec<WrittenPage>, Vec<Problem>), Error> {
     let source = Source::new(file, text);
     let (document, errors) = DeTable::parse_recoverable(source.text());
     if let Some(problems) = syntax::problems(&source, &errors) {
         return Err(Error::Invalid(problems));
     }
     let reader = Reader::new(source.clone());
-    let config = meaning::config(&reader, document.get_ref());
-    Ok((config, reader.finish()))
+    let (config, pages) = meaning::config(&reader, document.get_ref());
+    Ok((config, pages, reader.finish()))
 }
 
 fn checked(config: Config, problems: Vec<Problem>) -> Result<Config, Error> {

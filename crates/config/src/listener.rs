@@ -1,7 +1,9 @@
 //! `[[listen]]`
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+
+use ipnet::IpNet;
 
 use crate::address;
 use crate::document::{Reader, Section, Written};
@@ -16,6 +18,8 @@ const KIND: &str = "in [[listen]]";
 pub(crate) struct ReadListener {
     pub(crate) meaning: Listener,
     pub(crate) address: Option<Range<usize>>,
+    /// Where it asks for a PROXY header or not, if it does.
+    proxy_protocol: Option<Range<usize>>,
     /// Where the listener itself is written, for those that have no address.
     table: Range<usize>,
 }
@@ -61,8 +65,8 @@ fn read(section: Section<'_>) -> ReadListener {
     let address = section.read("address", address::listen);
     let reuse_port = section.read("reuse_port", value::boolean);
     let backlog = section.or("backlog", default.backlog, value::integer(1..=65535));
+    let proxy_protocol = section.read("proxy_protocol", value::boolean);
     section.later("tls", "leave it out, and end TLS in front of Vestibule");
-    section.later("proxy_protocol", "leave it out, and let the proxy in front send X-Forwarded-For");
     section.later("http2", "leave it out");
     section.later("http3", "leave it out");
     section.later("addresses", "write a [[listen]] for each address");
@@ -77,8 +81,14 @@ fn read(section: Section<'_>) -> ReadListener {
     let (address, span) = address.map_or((default.address, None), |found| (found.value, Some(found.span)));
     let reuse_port = !is_unix && reuse_port.is_none_or(|found| found.value);
     ReadListener {
-        meaning: Listener { address, reuse_port, backlog, proxy_protocol: default.proxy_protocol },
+        meaning: Listener {
+            address,
+            reuse_port,
+            backlog,
+            proxy_protocol: proxy_protocol.as_ref().map_or(default.proxy_protocol, |found| found.value),
+        },
         address: span,
+        proxy_protocol: proxy_protocol.map(|found| found.span),
         table,
     }
 }
@@ -96,6 +106,26 @@ fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && same_family && same_ip
+}
+
+/// A PROXY header is taken from trusted proxies only: where nobody can be one, nobody could connect.
+pub(crate) fn refuse_headers_of_nobody(reader: &Reader, listeners: &[ReadListener], trusted: &[IpNet]) {
+    // Whoever comes over a Unix socket is on this machine.
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let trusts_local = trusted.iter().any(|network| network.contains(&local));
+    for listener in listeners.iter().filter(|listener| listener.meaning.proxy_protocol) {
+        let Some(place) = &listener.proxy_protocol else { continue };
+        let is_unix = matches!(listener.meaning.address, ListenAddress::Unix(_));
+        let problem = Problem::new("nobody could connect: a PROXY header is taken from trusted proxies only");
+        if is_unix && !trusts_local {
+            let instead =
+                "add \"127.0.0.1\" to `trusted_proxies`, as which all count that come over a Unix socket";
+            reader.report(place.clone(), problem.instead(instead));
+        } else if trusted.is_empty() {
+            let instead = "write trusted_proxies = [\"10.0.0.0/8\"] at the top level, with the addresses of your proxies";
+            reader.report(place.clone(), problem.instead(instead));
+        }
+    }
 }
 
 /// A listener at an upstream's address would take the application's place, and forward to itself.

@@ -6,8 +6,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::buffer;
 use crate::document::{Reader, Section};
-use crate::listener::{self, refuse_forwarding_to_ourselves};
-use crate::model::{AccessFormat, Config, Limits, Log, LogOutput};
+use crate::error_page::{self, WrittenPage};
+use crate::fields;
+use crate::listener::{self, refuse_forwarding_to_ourselves, refuse_headers_of_nobody};
+use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::route;
@@ -17,6 +19,12 @@ use crate::value;
 /// Most worker threads: far above any use, below what would exhaust the machine by a slip of the finger.
 const MOST_WORKERS: u64 = 1024;
 
+/// Most client connections, in all or of one address.
+const MOST_CONNECTIONS: u64 = 1_000_000;
+
+/// The highest rate that may be asked of a client, in bytes per second: above it hardly any would be fast enough.
+const MOST_RATE: u64 = 1 << 20;
+
 const FORMATS: &[(&str, AccessFormat)] = &[
     ("auto", AccessFormat::Auto),
     ("json", AccessFormat::Json),
@@ -25,8 +33,9 @@ const FORMATS: &[(&str, AccessFormat)] = &[
     ("off", AccessFormat::Off),
 ];
 
-/// Reads the whole document. What is wrong is noted in `reader`; the default stands in for it.
-pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
+/// Reads the whole document, and gives the error pages beside it: their files are not looked at here. What is wrong is
+/// noted in `reader`; the default stands in for it.
+pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<WrittenPage>) {
     let top = Section::new(reader, "at the top level", document, 0..0);
     let default = Config::default();
 
@@ -38,7 +47,16 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
     let (routes, route_settings) = route::read_all(reader, &top, &upstreams, buffer);
     refuse_forwarding_to_ourselves(reader, &listeners, &upstreams);
     let trusted_proxies = top.list("trusted_proxies", "10.0.0.0/8", value::network);
+    // What is wrong in it has been reported: whom it was meant to name is not known.
+    let named =
+        top.value("trusted_proxies").map(|written| written.get_ref().as_array().map(|list| list.len()));
+    if named.unwrap_or(Some(0)) == Some(trusted_proxies.len()) {
+        refuse_headers_of_nobody(reader, &listeners, &trusted_proxies);
+    }
     let limits = limits(top.section("limits", "in [limits]"));
+    let (disk, disk_directory) = disk(top.section("disk", "in [disk]"));
+    let fields = fields::read(top.section("fields", "in [fields]"));
+    let pages = error_page::read_all(reader, &top.section("error_pages", "in [error_pages]"));
     let (log, log_output) = log(top.section("log", "in [log]"));
 
     top.later("process", "leave it out, and let systemd or another supervisor start the application");
@@ -53,9 +71,11 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
         source: Some(reader.source().clone()),
         listeners: listeners.iter().map(|listener| listener.address.clone()).collect(),
         upstreams: upstreams.iter().map(|upstream| upstream.address.clone()).collect(),
+        maintenance: upstreams.iter().map(|upstream| upstream.maintenance.clone()).collect(),
+        disk_directory,
         log_output,
     };
-    Config {
+    let config = Config {
         workers,
         listeners: listeners.into_iter().map(|listener| listener.meaning).collect(),
         upstreams: upstreams.into_iter().map(|upstream| upstream.meaning).collect(),
@@ -64,12 +84,13 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> Config {
         trusted_proxies,
         limits,
         buffer,
-        disk: default.disk,
-        fields: default.fields,
-        error_pages: default.error_pages,
+        disk,
+        fields,
+        error_pages: Vec::new(),
         log,
         places,
-    }
+    };
+    (config, pages)
 }
 
 fn limits(section: Section<'_>) -> Limits {
@@ -82,8 +103,19 @@ fn limits(section: Section<'_>) -> Limits {
         request_timeout: section.or("request_timeout", default.request_timeout, value::duration),
         idle_timeout: section.or("idle_timeout", default.idle_timeout, value::duration),
         send_timeout: section.or("send_timeout", default.send_timeout, value::duration),
-        connections: section.or("connections", default.connections, value::integer(1..=1_000_000)),
-        ..default
+        receive_rate: section.or("receive_rate", default.receive_rate, value::size(0..=MOST_RATE)),
+        send_rate: section.or("send_rate", default.send_rate, value::size(0..=MOST_RATE)),
+        connections: section.or("connections", default.connections, value::integer(1..=MOST_CONNECTIONS)),
+        connections_per_address: section.or(
+            "connections_per_address",
+            default.connections_per_address,
+            value::integer(1..=MOST_CONNECTIONS),
+        ),
+        requests_per_connection: section.or(
+            "requests_per_connection",
+            default.requests_per_connection,
+            value::integer(1..=1_000_000_000),
+        ),
     };
     section.later("requests", "leave it out");
     section.later("rate", "leave it out");
@@ -100,6 +132,16 @@ fn body(value: &DeValue<'_>) -> Result<u64, Problem> {
         )),
         bytes => Ok(bytes),
     }
+}
+
+fn disk(section: Section<'_>) -> (Disk, Option<std::ops::Range<usize>>) {
+    let default = Disk::default();
+    let directory = section.read("directory", |value| value::path(value, "/var/tmp"));
+    let most = section.or("most", default.most, value::size(0..=1 << 50));
+    section.finish();
+    let (directory, span) =
+        directory.map_or((default.directory, None), |found| (found.value, Some(found.span)));
+    (Disk { directory, most }, span)
 }
 
 fn log(section: Section<'_>) -> (Log, Option<std::ops::Range<usize>>) {

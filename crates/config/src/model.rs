@@ -33,11 +33,12 @@ pub struct Config {
     pub disk: Disk,
     /// What is added to the fields of a request, and what may pass.
     pub fields: Fields,
-    /// The operator's own pages for the statuses that we answer with ourselves.
+    /// The operator's own pages for the statuses that we answer with ourselves: at most one of a kind for each. Read by
+    /// [`load`](crate::load); [`parse`](crate::parse) leaves this empty.
     pub error_pages: Vec<ErrorPage>,
     /// What is logged, and where.
     pub log: Log,
-    /// Where the addresses are written, so that what goes wrong with them later names its line too.
+    /// Where addresses and paths are written, so that what goes wrong with them later names its line too.
     pub places: Places,
 }
 
@@ -228,7 +229,7 @@ pub struct Buffer {
 pub struct Disk {
     /// Directory of the temporary files, which have no name there. Default `/var/tmp`.
     pub directory: PathBuf,
-    /// Most bytes of all bodies together. Default 8 GiB.
+    /// Most bytes of all bodies together; 0 writes nothing to disk. Default 8 GiB.
     pub most: u64,
 }
 

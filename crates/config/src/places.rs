@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::model::{Config, UpstreamId};
 use crate::problem::{Place, Problem, Source};
 
-/// The places of the addresses in their file. Empty for a configuration that no file gave.
+/// The places of the addresses and paths in their file. Empty for a configuration that no file gave.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     pub(crate) source: Option<Arc<Source>>,
@@ -15,6 +15,9 @@ pub struct Places {
     pub(crate) listeners: Vec<Option<Range<usize>>>,
     /// As [`Config::upstreams`].
     pub(crate) upstreams: Vec<Option<Range<usize>>>,
+    /// As [`Config::upstreams`]; `None` for those that have no maintenance page.
+    pub(crate) maintenance: Vec<Option<Range<usize>>>,
+    pub(crate) disk_directory: Option<Range<usize>>,
     pub(crate) log_output: Option<Range<usize>>,
 }
 
@@ -31,13 +34,25 @@ impl Places {
         self.place(self.upstreams.get(id.0)?.clone()?)
     }
 
+    /// Where the path of this upstream's maintenance page is written.
+    #[must_use]
+    pub fn maintenance(&self, id: UpstreamId) -> Option<Place> {
+        self.place(self.maintenance.get(id.0)?.clone()?)
+    }
+
+    /// Where the directory of temporary files is written.
+    #[must_use]
+    pub fn disk_directory(&self) -> Option<Place> {
+        self.place(self.disk_directory.clone()?)
+    }
+
     /// Where the file of the access log is written.
     #[must_use]
     pub fn log_output(&self) -> Option<Place> {
         self.place(self.log_output.clone()?)
     }
 
-    fn place(&self, span: Range<usize>) -> Option<Place> {
+    pub(crate) fn place(&self, span: Range<usize>) -> Option<Place> {
         Some(self.source.as_ref()?.place(span))
     }
 }

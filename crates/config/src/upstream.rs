@@ -33,6 +33,8 @@ pub(crate) struct ReadUpstream {
     pub(crate) name: Option<Range<usize>>,
     /// Where its address is written; `None` when it is not, or is wrong.
     pub(crate) address: Option<Range<usize>>,
+    /// Where the path of its maintenance page is written, if it is.
+    pub(crate) maintenance: Option<Range<usize>>,
 }
 
 /// All upstreams in the order of the file; without any written, the default one.
@@ -86,6 +88,10 @@ fn read(reader: &Reader, section: Section<'_>, name: Option<Found<String>>) -> R
     let (address, address_span) =
         address.map_or((default.address, None), |found| (found.value, Some(found.span)));
     let pid_file = section.read("pid_file", |value| value::path(value, "/tmp/web_server.pid"));
+    let maintenance =
+        section.read("maintenance", |value| value::path(value, "/srv/app/public/maintenance.html"));
+    let (maintenance, maintenance_span) =
+        maintenance.map_or((default.maintenance, None), |found| (Some(found.value), Some(found.span)));
     let (name, name_span) = name.map_or((default.name, None), |found| (found.value, Some(found.span)));
     let meaning = Upstream {
         name,
@@ -97,14 +103,14 @@ fn read(reader: &Reader, section: Section<'_>, name: Option<Found<String>>) -> R
         health: health(reader, section.section("health", "in `health` of [upstream.NAME]")),
         drain_timeout: drain(section.section("drain", "in `drain` of [upstream.NAME]")),
         timeout: timeouts(section.section("timeout", "in `timeout` of [upstream.NAME]")),
-        ..default
+        maintenance,
     };
     section.later("addresses", "several addresses are not supported: write `address` with one of them");
     section.later("tls", "leave it out: the application is reached in the clear");
     section.later("balance", "leave it out: an upstream has one address");
     section.later("retry", "leave it out: what may be sent again safely, is");
     section.finish();
-    ReadUpstream { meaning, name: name_span, address: address_span }
+    ReadUpstream { meaning, name: name_span, address: address_span, maintenance: maintenance_span }
 }
 
 /// `"auto"` or a number.
@@ -194,7 +200,7 @@ fn timeouts(section: Section<'_>) -> Timeouts {
         connect: section.or("connect", default.connect, value::duration),
         response: section.or("response", default.response, value::duration),
         idle: section.or("idle", default.idle, value::duration),
-        ..default
+        tunnel: section.or("tunnel", default.tunnel, value::duration),
     };
     section.finish();
     timeouts

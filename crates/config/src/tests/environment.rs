@@ -113,3 +113,42 @@ fn a_file_that_is_not_text_is_refused_at_its_first_wrong_byte() {
     let place = error.problems()[0].place.as_ref().expect("a place");
     assert_eq!((place.line, place.column), (2, 3));
 }
+
+#[test]
+fn refuses_a_directory_in_which_no_file_can_be_made() {
+    let case = Case::new();
+    case.load("[disk]\ndirectory = \"DIR\"").expect("a directory");
+    assert_eq!(
+        fs::read_dir(case.directory.path()).expect("read").count(),
+        1,
+        "only the configuration is left"
+    );
+    for (directory, message) in [
+        ("DIR/none", "none does not exist"),
+        ("DIR/vestibule.toml", "vestibule.toml is not a directory"),
+        // Nobody can, not even root.
+        ("/proc/self", "no file can be made in /proc/self: "),
+    ] {
+        let problems = case.problems(&format!("[disk]\ndirectory = \"{directory}\""));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        let place = problems[0].place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column), (2, 13), "{}", problems[0]);
+        assert!(problems[0].message.contains(message), "{}", problems[0]);
+        assert!(problems[0].instead.is_some());
+    }
+    case.load("[disk]\ndirectory = \"DIR/none\"\nmost = 0").expect("nothing is ever written there");
+}
+
+#[test]
+fn refuses_a_maintenance_page_that_cannot_come_to_be() {
+    let case = Case::new();
+    for (path, message) in [("DIR/none/down.html", "none does not exist"), ("DIR", "is a directory")] {
+        let problems = case.problems(&format!("[upstream.app]\nmaintenance = \"{path}\""));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        let place = problems[0].place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column), (2, 15), "{}", problems[0]);
+        assert!(problems[0].message.contains(message), "{}", problems[0]);
+    }
+    case.load("[upstream.app]\nmaintenance = \"DIR/down.html\"")
+        .expect("it is there during maintenance only");
+}

@@ -48,6 +48,7 @@ upstream = "b"
 
 [[route]]
 path = "/a*"                                 # 8 elsewhere
+buffer = { memory = "1 MB", disc = 1 }       # 21 not a size | 29 unknown key `disc` in `buffer` of [[route]]
 files = { root = "public" }                  # 1 `files` in [[route]] is not supported yet
 
 [[route]]                                    # 1 which upstream
@@ -57,13 +58,24 @@ path = "/b"
 path = "/c"
 upstream = "b"
 
-[[route]]                                    # 1 route on line 50
+[[route]]                                    # 1 route on line 51
 path = "/c"
 upstream = "c"
 
 [limits]
 body = "64 MB"                               # 8 not a size
 timeout = "1s"                               # 1 unknown key `timeout` in [limits]
+
+[buffer]
+memory = true                                # 10 expected a size
+response = 1                                 # 12 expected true or false
+
+[disk]
+dir = "/var/tmp"                             # 1 unknown key `dir` in [disk]
+
+[error_pages]
+404 = "404.html"                             # 7 not absolute
+500 = "/a.html"                              # 1 never answers 500
 
 [log]
 access = "xml"                               # 10 "xml" is not known
@@ -164,6 +176,14 @@ fn names_the_key_that_was_meant() {
         ("route = [{ buffer.requests = true }]", "write `request`"),
         ("[limits]\nmemory = 1", "`memory` belongs in [buffer]"),
         ("[[listen]]\nport = 80", "after the host in `address`"),
+        ("[limits]\nconnections_per_adress = 1", "write `connections_per_address`"),
+        ("[limits]\nlimit_conn = 1", "write `connections_per_address` in [limits]"),
+        ("[[listen]]\nproxy-protocol = true", "write `proxy_protocol`"),
+        ("[[route]]\nproxy_buffering = false", "write `response` in [buffer]"),
+        ("[[route]]\nproxy_request_buffering = false", "write `request` in [buffer]"),
+        ("proxy_max_temp_file_size = 0", "write `disk` in [buffer]"),
+        ("upstream.app.timeout.tunel = \"1h\"", "write `tunnel`"),
+        ("error_page = { 404 = \"/a.html\" }", "write `error_pages`"),
         ("[log]\nxyzzy = 1", "known here: access, output"),
     ] {
         let problem = wrong_once(text);

@@ -76,6 +76,8 @@ fn it_has_every_key_and_no_other() {
             "in `buffer` of [[route]]" => "route.buffer.",
             "in [limits]" => "limits.",
             "in [buffer]" => "buffer.",
+            "in [disk]" => "disk.",
+            "in [fields]" => "fields.",
             "in [log]" => "log.",
             "in [upstream.NAME]" => "upstream.NAME.",
             "in `hold` of [upstream.NAME]" => "upstream.NAME.hold.",
@@ -94,11 +96,19 @@ fn it_has_every_key_and_no_other() {
     );
 }
 
+#[test]
+fn it_names_the_statuses_that_may_have_a_page() {
+    let words = EXAMPLE.replace("\n#", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let list = format!("answers with itself: {}. ", crate::error_page::statuses());
+    assert!(words.contains(&list), "{list}");
+}
+
 /// Every key below a table, by its path.
 fn collect(above: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
-        // Names of upstreams are not keys of ours.
-        let name = if above == "upstream." { "NAME" } else { key.get_ref() };
+        // Names of upstreams and statuses are not keys of ours.
+        let is_ours = !matches!(above, "upstream." | "error_pages.");
+        let name = if is_ours { key.get_ref() } else { "NAME" };
         let path = format!("{above}{name}");
         let below = format!("{path}.");
         match value.get_ref() {
@@ -111,7 +121,7 @@ fn collect(above: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
             }
             _ => {}
         }
-        if above != "upstream." {
+        if is_ours {
             keys.insert(path);
         }
     }

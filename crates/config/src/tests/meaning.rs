@@ -24,10 +24,13 @@ fn reads_every_key() {
         r#"
         workers = 3
         trusted_proxies = ["10.1.2.3/8", "127.0.0.1", "fd00::/8"]
+        disk = { directory = "/var/spool", most = "1 TiB" }
+        fields = { via = "edge-1", forwarded = true, underscores = true }
         [[listen]]
         address = "[::1]:443"
         reuse_port = false
         backlog = 128
+        proxy_protocol = true
         [[listen]]
         address = "unix:/run/public.sock"
         [upstream.web]
@@ -38,7 +41,8 @@ fn reads_every_key() {
         hold = { timeout = "10s", requests = 0, memory = 1000 }
         health = { path = "/up?full=1", interval = "2s", timeout = "3s", rise = 2, fall = 5, host = "a:80", proto = "http" }
         drain = { timeout = "0s" }
-        timeout = { connect = "1s", response = "2m", idle = "1h" }
+        timeout = { connect = "1s", response = "2m", idle = "1h", tunnel = "24h" }
+        maintenance = "/srv/maintenance.html"
         [buffer]
         request = false
         response = false
@@ -51,7 +55,11 @@ fn reads_every_key() {
         request_timeout = "10s"
         idle_timeout = "20s"
         send_timeout = "1500ms"
+        receive_rate = "1 KiB"
+        send_rate = 0
         connections = 10
+        connections_per_address = 5
+        requests_per_connection = 1
         [log]
         access = "combined"
         output = "/var/log/access.log"
@@ -64,7 +72,7 @@ fn reads_every_key() {
         address: ListenAddress::Tcp("[::1]:443".parse().unwrap()),
         reuse_port: false,
         backlog: 128,
-        ..Listener::default()
+        proxy_protocol: true,
     };
     let unix = Listener {
         address: ListenAddress::Unix("/run/public.sock".into()),
@@ -93,9 +101,9 @@ fn reads_every_key() {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(120),
             idle: Duration::from_secs(3600),
-            ..Timeouts::default()
+            tunnel: Duration::from_secs(24 * 3600),
         },
-        ..Upstream::default()
+        maintenance: Some("/srv/maintenance.html".into()),
     };
     assert_eq!(config.upstreams, [upstream]);
     let limits = Limits {
@@ -105,12 +113,18 @@ fn reads_every_key() {
         request_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(20),
         send_timeout: Duration::from_millis(1500),
+        receive_rate: 1024,
+        send_rate: 0,
         connections: 10,
-        ..Limits::default()
+        connections_per_address: 5,
+        requests_per_connection: 1,
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.buffer, Buffer { request: false, response: false, memory: 0, disk: 2 << 30 });
     assert_eq!(config.route_settings, [Route { upstream: UpstreamId(0), buffer: config.buffer }]);
+    assert_eq!(config.disk, Disk { directory: "/var/spool".into(), most: 1 << 40 });
+    let fields = Fields { via: Some("edge-1".to_owned()), forwarded: true, underscores: true };
+    assert_eq!(config.fields, fields);
     let output = LogOutput::File("/var/log/access.log".into());
     assert_eq!(config.log, Log { access: AccessFormat::Combined, output });
 }
@@ -216,7 +230,7 @@ fn a_route_in_error_leaves_the_others_their_settings() {
     );
     let document = toml::de::DeTable::parse(&text).expect("TOML");
     let reader = Reader::new(Source::new(Path::new("test.toml"), &text));
-    let config = crate::meaning::config(&reader, document.get_ref());
+    let (config, _) = crate::meaning::config(&reader, document.get_ref());
     assert_eq!(upstream_of(&config, b"", b"/a"), Some(UpstreamId(0)));
     assert_eq!(upstream_of(&config, b"", b"/b"), Some(UpstreamId(1)));
     assert_eq!(reader.finish().len(), 1);
@@ -262,6 +276,41 @@ fn refuses_to_listen_where_the_application_does() {
     let text = "[[listen]]\naddress = \"0.0.0.0:3000\"\n[upstream.web]\naddress = \"localhost:3000\"";
     assert_wrong(text, (2, 11), "where the upstream `web` listens", "another address");
     right("[[listen]]\naddress = \"0.0.0.0:3000\"\n[upstream.web]\naddress = \"10.0.0.1:3000\"");
+}
+
+#[test]
+fn refuses_a_listener_for_proxies_that_nobody_is() {
+    let listen = |address: &str| format!("[[listen]]\naddress = \"{address}\"\nproxy_protocol = true");
+    let tcp = listen("0.0.0.0:80");
+    assert_wrong(&tcp, (3, 18), "nobody could connect", "write trusted_proxies = [\"10.0.0.0/8\"]");
+    assert_wrong(&format!("trusted_proxies = []\n{tcp}"), (4, 18), "nobody could connect", "trusted_proxies");
+    right(&format!("trusted_proxies = [\"10.0.0.1\"]\n{tcp}"));
+    right("[[listen]]\nproxy_protocol = false");
+
+    let unix = listen("unix:/run/public.sock");
+    assert_wrong(&unix, (3, 18), "nobody could connect", "add \"127.0.0.1\"");
+    let text = format!("trusted_proxies = [\"10.0.0.0/8\"]\n{unix}");
+    assert_wrong(&text, (4, 18), "nobody could connect", "add \"127.0.0.1\"");
+    right(&format!("trusted_proxies = [\"127.0.0.0/8\"]\n{unix}"));
+
+    let both = format!("{tcp}\n{unix}");
+    assert_eq!(wrong(&both).len(), 2);
+    // One mistake is one error.
+    assert_wrong(
+        &format!("trusted_proxies = [\"10.0.0\"]\n{tcp}"),
+        (1, 20),
+        "neither a network",
+        "10.0.0.0/8",
+    );
+    assert_wrong(&format!("trusted_proxies = \"10.0.0.1\"\n{tcp}"), (1, 19), "is a list", "[\"10.0.0.0/8\"]");
+}
+
+#[test]
+fn via_may_be_left_out() {
+    let via = |text: &str| right(text).fields.via;
+    assert_eq!(via("[fields]"), Some("vestibule".to_owned()));
+    assert_eq!(via("fields.via = false"), None);
+    assert_eq!(via("fields.via = \"\""), None);
 }
 
 #[test]

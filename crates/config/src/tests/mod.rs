@@ -1,6 +1,7 @@
 //! Tests of the crate's promises, by subject.
 
 mod environment;
+mod error_pages;
 mod errors;
 mod example;
 mod meaning;

@@ -45,6 +45,8 @@ const PIECES: &[&str] = &[
     "18446744073709551615h",
     "\\u0000",
     "upstream",
+    "40",
+    ".html",
 ];
 
 fn mutate(random: &mut fastrand::Rng, text: &str) -> String {
@@ -83,6 +85,8 @@ fn mutated_input_gets_an_answer_with_places_in_order() {
         "[upstream.app]\nhealth.path = \"/up\"\nhealth.host = \"a\"\ntimeout.idle = \"1h\"\nin_flight = \"auto\"\n",
         "[upstream.a]\naddress = \"unix:/a\"\n[upstream.b]\naddress = \"localhost:1\"\n[[route]]\nhost = \"*.a.b\"\npath = \"/a/*\"\nupstream = \"b\"\n",
         "limits = { head = 70000, body = \"1 GiB\", send_timeout = \"1s\" }\nlog = { access = \"json\", output = \"/tmp/a\" }\n",
+        "buffer = { request = true, memory = \"1 KiB\" }\ndisk.most = 0\nfields.via = \"a\"\n[[route]]\nbuffer.disk = \"1 MiB\"\n",
+        "[error_pages]\n404 = \"/a.html\"\n503 = [\"/b.html\", \"/b.json\", \"/b.txt\"]\n[[listen]]\nproxy_protocol = true\n",
     ];
     let mut random = fastrand::Rng::with_seed(7);
     let (mut right, mut not_toml, mut wrong) = (0, 0, 0);

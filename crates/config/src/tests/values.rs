@@ -80,6 +80,9 @@ fn refuses_what_is_no_size() {
     ] {
         assert_wrong(&format!("[limits]\nbody = {value}"), (2, 8), message, instead);
     }
+    assert_wrong("[limits]\nreceive_rate = \"500 B/s\"", (2, 16), "not a size", "\"500\" followed by B");
+    assert_wrong("[limits]\nsend_rate = \"1 GiB\"", (2, 13), "out of bounds", "from 0 B to 1 MiB");
+    assert_wrong("[disk]\nmost = \"8 GB\"", (2, 8), "not a size", "\"8 GiB\"");
     assert_wrong("[buffer]\nmemory = \"2 GiB\"", (2, 10), "out of bounds", "from 0 B to 1 GiB");
     assert_wrong("route = [{ buffer.disk = \"1G\" }]", (1, 26), "not a size", "\"1 GiB\"");
     assert_wrong(
@@ -105,6 +108,9 @@ fn refuses_numbers_out_of_bounds() {
         ("upstream.app.health = { path = \"/\", fall = 0 }", 44, "out of bounds"),
         ("limits.fields = 0", 17, "out of bounds"),
         ("limits.connections = 4294967297", 22, "out of bounds"),
+        ("limits.connections_per_address = 0", 34, "out of bounds"),
+        ("limits.requests_per_connection = 0", 34, "out of bounds"),
+        ("limits.requests_per_connection = 4294967296", 34, "out of bounds"),
     ] {
         assert_wrong(text, (1, column), message, "from 1 to");
     }
@@ -168,6 +174,16 @@ fn refuses_wrong_names_paths_and_hosts() {
         ("log.access = \"jsn\"", 14, "not known here", "write \"json\""),
         ("log.output = \"access.log\"", 14, "not absolute", "from the root"),
         ("log.output = \"stderr\"", 14, "cannot go to stderr", "\"stdout\""),
+        ("upstream.app.maintenance = \"down.html\"", 28, "not absolute", "/srv/app/public/maintenance.html"),
+        ("disk.directory = \"tmp\"", 18, "not absolute", "/var/tmp"),
+        ("fields.via = true", 14, "true does not say which", "or false"),
+        ("fields.via = 1", 14, "expected text", "\"vestibule\""),
+        ("fields.via = \"a b\"", 14, "cannot stand in a Via field", "at most 64"),
+        ("fields.via = \"a:80\"", 14, "cannot stand in a Via field", "at most 64"),
+        ("fields.via = \"a\\r\\nX: y\"", 14, "cannot stand in a Via field", "at most 64"),
+        ("fields.via = \"é\"", 14, "cannot stand in a Via field", "at most 64"),
+        ("fields.underscores = \"yes\"", 22, "expected true or false", "without quotes"),
+        ("listen = [{ proxy_protocol = \"v2\" }]", 30, "expected true or false", "without quotes"),
         ("upstream.app.pid_file = \"web.pid\"", 25, "not absolute", "/tmp/web_server.pid"),
         ("upstream.app.health.path = \"up\"", 28, "does not begin with `/`", "\"/up\""),
         ("upstream.app.health.path = \"/a b\"", 28, "no client sends", "percent-encoded"),
