@@ -24,3 +24,4 @@ mod restart;
 mod routes;
 mod silence;
 mod stalled_log;
+mod streaming;

@@ -47,8 +47,8 @@ fn an_application_that_pauses_in_an_upload_is_not_a_silent_client() {
             }
         }
     });
-    let settings = format!("{}\n[limits]\nrequest_timeout = \"1s\"\n", config(&dir, ""));
-    let vestibule = Vestibule::start(&dir, &settings);
+    let limits = "\n[limits]\nrequest_timeout = \"1s\"\n[buffer]\nrequest = false\n";
+    let vestibule = Vestibule::start(&dir, &format!("{}{limits}", config(&dir, "")));
     let mut client = connect(&vestibule);
     client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n")).expect("sent");
     // In pieces, so that the next is waited for when the application stops reading.
@@ -70,7 +70,8 @@ fn a_slow_client_is_not_a_silent_application() {
             conversation.answer(&"x".repeat(LARGE));
         }
     });
-    let vestibule = Vestibule::start(&dir, &config(&dir, "timeout = { idle = \"1s\" }"));
+    let vestibule =
+        Vestibule::start(&dir, &config(&dir, "timeout = { idle = \"1s\" }\n[buffer]\nresponse = false"));
     let mut client = ask(&vestibule);
     std::thread::sleep(seconds(3));
     assert_eq!(client.rest().expect("the whole body").len(), LARGE);

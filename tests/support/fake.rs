@@ -242,6 +242,11 @@ impl Conversation {
         let _ = self.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     }
 
+    /// Closes the sending side only.
+    pub(crate) fn close_sending(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Waits until the other side closes, and says whether it did (and did not send more).
     pub(crate) fn wait_for_close(&mut self) -> bool {
         self.fill().is_none() && self.buffer.is_empty()

@@ -60,7 +60,11 @@ impl Exchange<'_> {
         match response {
             Response::Own(own) => self.respond_own(&own, inbound, out).await,
             Response::Upstream(answer) => {
-                let may_keep = self.request.head.keep_alive && !self.house.is_draining() && inbound.is_read();
+                // While the application still takes the body, it is not ours to skip.
+                let may_keep = self.request.head.keep_alive
+                    && !self.house.is_draining()
+                    && !answer.is_uploading()
+                    && inbound.is_read();
                 self.respond_upstream(answer, inbound, out, may_keep).await
             }
         }
@@ -116,6 +120,7 @@ impl Exchange<'_> {
         if asked.takes_trailers {
             answer.keep_trailers();
         }
+        let head_len = out.len() as u64;
         let mut flow = Outflow::new(out, self.house.limits());
         if let Some(buffer) = is_buffered {
             flow.buffer(buffer, &self.house.worker.store);
@@ -123,6 +128,8 @@ impl Exchange<'_> {
         let mut source = Source::Open(framing);
         let end =
             poll_fn(|cx| self.poll_pass_on(cx, &mut answer, &mut inbound, &mut flow, &mut source)).await;
+        // Of what came, some may have been kept in vain.
+        self.sent = self.sent.min(flow.written().saturating_sub(head_len));
         match (end, source) {
             (End::Client(error), _) => self.fail(&error),
             (End::Broken(why), _) | (End::Whole, Source::Broken(why)) => {

@@ -66,6 +66,11 @@ impl<'a> Outflow<'a> {
         }
     }
 
+    /// Bytes given to the client's kernel so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.pace.written()
+    }
+
     /// Bytes in `out` that are still to be written.
     #[inline]
     fn waiting(&self) -> usize {

@@ -35,6 +35,11 @@ impl Pace {
         self.written += count as u64;
     }
 
+    /// Bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// There is nothing to take any more.
     #[inline]
     pub(crate) fn caught_up(&mut self) {
