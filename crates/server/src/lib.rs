@@ -8,9 +8,11 @@ mod inbound;
 mod listener;
 mod outflow;
 mod pace;
+mod proxy_header;
 mod server;
 mod tunnel;
 mod worker;
 
 pub use listener::Bound;
+pub use proxy_header::{ProxyHeader, ProxyHeaderError};
 pub use server::{Cut, Error, Server};
