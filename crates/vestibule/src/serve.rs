@@ -44,7 +44,7 @@ pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// Whatever keeps it from starting, or a worker that failed.
 pub(crate) fn run(config: Config, beside: impl FnOnce(&[Arc<Upstream>])) -> anyhow::Result<ExitCode> {
-    raise_descriptor_limit();
+    check_descriptors(&config, raise_descriptor_limit());
     let log = LogFile::open(&config.log).map_err(|error| CannotStart(with_cause(&error)))?;
     let bound = bind(&config)?;
     let config = Arc::new(config);
@@ -106,13 +106,38 @@ fn with_cause(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Every client and every upstream connection is a descriptor, so we take what we may have.
-fn raise_descriptor_limit() {
+/// Every client and every upstream connection is a descriptor, so we take what we may have. Gives how many that are;
+/// `None` is any number.
+fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
         tracing::warn!(%error, "cannot raise the limit of open files");
+        return current;
+    }
+    maximum
+}
+
+/// Descriptors of a client that is served: its own, that of the upstream connection, and of the file that its body or
+/// answer is in.
+const DESCRIPTORS_EACH: u64 = 3;
+/// Those of the whole and of each worker: listeners, event loops, logs; and connections being refused.
+const DESCRIPTORS_OWN: u64 = 256;
+
+/// Warns where `limits.connections` promises more than the system gives.
+fn check_descriptors(config: &Config, limit: Option<u64>) {
+    let connections = u64::from(config.limits.connections);
+    let own = DESCRIPTORS_OWN * (1 + config.workers.get() as u64);
+    let needed = connections * DESCRIPTORS_EACH + own;
+    if let Some(limit) = limit.filter(|limit| *limit < needed) {
+        let enough_for = limit.saturating_sub(own) / DESCRIPTORS_EACH;
+        tracing::warn!(
+            limit,
+            needed,
+            "too few open files are allowed for limits.connections = {connections}: raise LimitNOFILE (ulimit -Hn) to \
+             {needed}, or set limits.connections to {enough_for}"
+        );
     }
 }
 
