@@ -42,7 +42,7 @@ fn holds_ten_thousand_requests_and_releases_them_in_order() {
     const COUNT: usize = 10_000;
     let _turn = turn::alone();
     let dir = Dir::new();
-    let hold = "hold = { timeout = \"60s\", requests = 20000 }\nin_flight = 1";
+    let hold = "hold = { timeout = \"60s\", requests = 20000 }\nin_flight = 1\n[limits]\nconnections_per_address = 20000";
     let vestibule = Vestibule::start(&dir, &config(&dir, hold));
     let before = vestibule.open_files();
     let connect = |_| Client::connect(vestibule.address()).expect("a connection");

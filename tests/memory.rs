@@ -12,7 +12,8 @@ fn keeps_ten_thousand_idle_connections_in_2_kib_each() {
     let _turn = turn::alone();
     let dir = Dir::new();
     let _origin = Fake::echoing(&dir.socket());
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let settings = format!("{}[limits]\nconnections_per_address = {COUNT}\n", config(&dir, ""));
+    let vestibule = Vestibule::start(&dir, &settings);
     for _ in 0..100 {
         assert_eq!(get(vestibule.address(), "/").status, 200);
     }

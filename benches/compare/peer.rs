@@ -245,6 +245,10 @@ address = \"{address}\"
 [upstream.app]
 address = \"unix:{}\"
 
+# All of the load comes from one address.
+[limits]
+connections_per_address = 16384
+
 [log]
 {log}
 ",

@@ -57,6 +57,11 @@ impl Client<TcpStream> {
         Ok(Client::over(stream))
     }
 
+    /// Over a connection that a test made in its own way.
+    pub(crate) fn of(stream: TcpStream) -> Client<TcpStream> {
+        Client::over(stream)
+    }
+
     /// Another patience for its reads.
     pub(crate) fn patience(self, limit: Duration) -> Self {
         self.stream.set_read_timeout(Some(limit)).expect("a read timeout");

@@ -21,6 +21,6 @@ pub use forward::write_head;
 pub use log_file::{LogError, LogFile};
 pub use request::{Peer, Request};
 pub use request_id::RequestId;
-pub use respond::{CLIENT_LEFT, Own, bad_head, slow_head};
+pub use respond::{CLIENT_LEFT, Own, bad_head, bad_start, slow_head};
 pub use stack::{Record, Response, stack};
 pub use worker::{Scratch, Worker};

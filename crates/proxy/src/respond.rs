@@ -67,6 +67,14 @@ pub fn bad_head(error: &vestibule_http1::RequestError) -> Own {
     own
 }
 
+/// The answer to a connection that does not begin as it has to, for the reason `why`, which only the log tells.
+pub fn bad_start(status: u16, why: impl Into<Cow<'static, str>>) -> Own {
+    let mut own = page(status, false);
+    own.close = true;
+    own.why = why.into();
+    own
+}
+
 /// The answer to a client that did not finish its head in time.
 pub fn slow_head() -> Own {
     let mut own = page(408, false);

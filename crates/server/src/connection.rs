@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::AsyncWrite;
 use vestibule_http1::{HeadLimits, Method, Version};
-use vestibule_proxy::{Outcome, Own, Peer, Record, Request, bad_head, slow_head, stack};
+use vestibule_proxy::{Outcome, Own, Peer, Record, Request, bad_head, bad_start, slow_head, stack};
 use vestibule_upstream::{Deadline, Stream};
 
 use crate::exchange::{Exchange, write_all};
 use crate::head::{self, Asked};
-use crate::house::{Counted, Ground, House};
+use crate::house::{Counted, Ground, House, Place};
 use crate::inbound::{Inbound, READ_SIZE};
+use crate::proxy_header::ProxyHeader;
 
 /// Bounds on the lingering close (RFC 9112 9.6): it lets a client that still sends read our last answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -41,9 +42,30 @@ pub(crate) enum Next {
     Linger,
 }
 
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct ClientSide {
+    peer: Peer,
+    /// Whether it speaks TLS with the proxy in front of us.
+    is_tls: bool,
+    /// Whether its PROXY protocol header is still to come.
+    awaits_header: bool,
+    /// Requests it has had.
+    requests: u32,
+    place: Place,
+}
+
+impl ClientSide {
+    /// The one at `peer`, which begins with a PROXY protocol header if `awaits_header`.
+    pub(crate) fn new(peer: Peer, awaits_header: bool, place: Place) -> Self {
+        ClientSide { peer, is_tls: false, awaits_header, requests: 0, place }
+    }
+}
+
 /// Serves a client until its connection ends.
-pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer, _counted: Counted) {
+pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: ClientSide) {
     let deadline = Deadline::after(house.limits().request_timeout);
+    let seat = house.idle.seat();
     let mut next = Next::Park;
     let mut last_wait = LAST_WAIT_NEW;
     while matches!(next, Next::Park | Next::Wait) {
@@ -55,15 +77,22 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer, _cou
             if house.is_draining() && !std::mem::replace(&mut is_last, true) {
                 deadline.reset(last_wait);
             }
+            if seat.poll_called(cx).is_ready() {
+                return Poll::Ready(false);
+            }
             deadline.poll(cx).map(|()| false)
         })
         .await;
         if !is_readable {
             return;
         }
+        seat.leave();
         // Boxed, so that a parked connection does not carry the size of a busy one.
-        next = Box::pin(requests(&house, &mut stream, &peer, &deadline)).await;
-        if next == Next::Park {
+        next = Box::pin(requests(&house, &mut stream, &mut client, &deadline)).await;
+        if next == Next::Park && client.requests == 0 {
+            // After the PROXY protocol header a connection is as new as one without it.
+            deadline.reset(house.limits().request_timeout);
+        } else if next == Next::Park {
             deadline.reset(house.limits().idle_timeout);
             last_wait = LAST_WAIT;
         }
@@ -74,10 +103,20 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, peer: Peer, _cou
 }
 
 /// Serves the requests that come one after the other without a pause.
-async fn requests(house: &Rc<House>, stream: &mut Stream, peer: &Peer, deadline: &Deadline) -> Next {
+async fn requests(
+    house: &Rc<House>,
+    stream: &mut Stream,
+    client: &mut ClientSide,
+    deadline: &Deadline,
+) -> Next {
     let mut ground = house.take_ground();
     let next = loop {
-        match request(house, stream, peer, deadline, &mut ground).await {
+        let next = if client.awaits_header {
+            introduction(house, stream, client, deadline, &mut ground).await
+        } else {
+            request(house, stream, client, deadline, &mut ground).await
+        };
+        match next {
             Next::Park if !ground.received.is_empty() => {}
             next => break next,
         }
@@ -86,11 +125,77 @@ async fn requests(house: &Rc<House>, stream: &mut Stream, peer: &Peer, deadline:
     next
 }
 
+/// Reads the PROXY protocol header: from then on the client is the one that the proxy speaks for.
+async fn introduction(
+    house: &Rc<House>,
+    stream: &mut Stream,
+    client: &mut ClientSide,
+    deadline: &Deadline,
+    ground: &mut Ground,
+) -> Next {
+    let Ground { received, scratch } = ground;
+    let header = match read_header(stream, deadline, received).await {
+        Ok(header) => header,
+        Err(NoHeader::Nothing) => return Next::Wait,
+        Err(NoHeader::Gone) => return Next::Close,
+        Err(NoHeader::Refused(own)) => return refuse(house, stream, client, scratch, &own).await,
+    };
+    received.consume(header.len);
+    client.awaits_header = false;
+    client.is_tls = header.is_tls;
+    let Some(source) = header.source else { return Next::Park };
+    client.peer = Peer::new(Some(source), &house.worker.config.trusted_proxies);
+    if !client.peer.is_trusted
+        && let Err(refusal) = client.place.count_address(client.peer.address)
+    {
+        if let Some(_refused) = house.refuse(stream, &client.peer, refusal) {
+            linger(stream).await;
+        }
+        return Next::Close;
+    }
+    Next::Park
+}
+
+/// Why there is no PROXY protocol header.
+enum NoHeader {
+    Nothing,
+    /// The proxy went.
+    Gone,
+    Refused(Own),
+}
+
+/// Reads until the PROXY protocol header is whole. No byte of it extends the time limit.
+async fn read_header(
+    stream: &mut Stream,
+    deadline: &Deadline,
+    received: &mut vestibule_upstream::Buffer,
+) -> Result<ProxyHeader, NoHeader> {
+    poll_fn(|cx| {
+        loop {
+            match ProxyHeader::parse(received.filled()) {
+                Ok(Some(header)) => return Poll::Ready(Ok(header)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(NoHeader::Refused(bad_start(400, error.to_string())))),
+            }
+            match received.poll_fill(stream, cx, READ_SIZE) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoHeader::Gone)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending if received.is_empty() => return Poll::Ready(Err(NoHeader::Nothing)),
+                Poll::Pending => {
+                    let why = "the PROXY protocol header did not come in time";
+                    return deadline.poll(cx).map(|()| Err(NoHeader::Refused(bad_start(408, why))));
+                }
+            }
+        }
+    })
+    .await
+}
+
 /// Reads one request and answers it.
 async fn request(
     house: &Rc<House>,
     stream: &mut Stream,
-    peer: &Peer,
+    client: &mut ClientSide,
     deadline: &Deadline,
     ground: &mut Ground,
 ) -> Next {
@@ -99,7 +204,7 @@ async fn request(
         Ok(Head::Whole) => {}
         Ok(Head::Nothing) => return Next::Wait,
         Ok(Head::Gone) => return Next::Close,
-        Err(own) => return refuse(house, stream, peer, scratch, &own).await,
+        Err(own) => return refuse(house, stream, client, scratch, &own).await,
     }
     let _active = house.count_request();
     let (arrived, arrived_at) = (Instant::now(), SystemTime::now());
@@ -107,12 +212,17 @@ async fn request(
     scratch.head_bytes.clear();
     scratch.head_bytes.extend_from_slice(received.filled().get(..scratch.head.len).unwrap_or_default());
     received.consume(scratch.head.len);
-    let (request_head, bytes) = (std::mem::take(&mut scratch.head), std::mem::take(&mut scratch.head_bytes));
+    let (mut request_head, bytes) =
+        (std::mem::take(&mut scratch.head), std::mem::take(&mut scratch.head_bytes));
+    client.requests += 1;
+    let is_last = client.requests >= house.limits().requests_per_connection;
+    // As if the client had asked for it: then the answer says so.
+    request_head.keep_alive &= !is_last;
     let request = Request {
         head: &request_head,
         bytes: &bytes,
-        peer,
-        is_tls: false,
+        peer: &client.peer,
+        is_tls: client.is_tls,
         arrived,
         arrived_at,
         serial: house.worker.next_serial(),
@@ -123,7 +233,11 @@ async fn request(
     let next = exchange.respond(response, inbound, &mut scratch.answer).await;
     scratch.head = request_head;
     scratch.head_bytes = bytes;
-    next
+    match next {
+        // The client did not know, and may have sent its next request already.
+        Next::Close if is_last => Next::Linger,
+        next => next,
+    }
 }
 
 /// What was read of a request's head.
@@ -174,7 +288,7 @@ async fn read_head(
 async fn refuse(
     house: &House,
     stream: &mut Stream,
-    peer: &Peer,
+    client: &ClientSide,
     scratch: &mut vestibule_proxy::Scratch,
     own: &Own,
 ) -> Next {
@@ -185,11 +299,17 @@ async fn refuse(
     // What cannot be read has no method and no path; who sent it, when and why it was refused is all there is to log.
     let head = vestibule_http1::RequestHead::default();
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
-    let request = Request { head: &head, bytes: b"", peer, is_tls: false, arrived, arrived_at, serial };
+    let (peer, is_tls) = (&client.peer, client.is_tls);
+    let request = Request { head: &head, bytes: b"", peer, is_tls, arrived, arrived_at, serial };
     let record = Record::of_refused(&request);
     let (status, sent) = (own.status, own.body.len() as u64);
     Exchange { house, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);
     Next::Linger
+}
+
+/// Lets a client that was refused read why.
+pub(crate) async fn let_read(mut stream: Stream, _refused: Counted) {
+    linger(&mut stream).await;
 }
 
 /// Closes our side and reads for a moment: a reset, which unread bytes would cause, takes our answer away from the

@@ -1,29 +1,40 @@
 //! What the connections of one worker share: its counts, its store of buffers, whether it drains.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 use vestibule_config::Limits;
-use vestibule_proxy::{Scratch, Worker};
-use vestibule_upstream::Buffer;
+use vestibule_proxy::{Peer, Scratch, Worker};
+use vestibule_upstream::{Buffer, Stream};
+
+use crate::census::{Census, Network};
+use crate::idle::Idle;
+use crate::refusal::Refusal;
 
 /// Sets of buffers kept for the next requests.
 const KEPT_GROUNDS: usize = 64;
 /// Receive buffers above this are not kept.
 const KEPT_RECEIVED: usize = 64 * 1024;
+/// Refused connections that are given the time to read why. Others are closed at once.
+const MOST_REFUSED: usize = 128;
 
 /// One worker, as its connections see it. All on one thread.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) worker: Worker,
+    /// The connections that wait for their client.
+    pub(crate) idle: Rc<Idle>,
+    census: Arc<Census>,
     grounds: RefCell<Vec<Ground>>,
     connections: Cell<usize>,
-    most_connections: usize,
+    refused: Cell<usize>,
     requests: Cell<usize>,
     tunnels: Cell<usize>,
     is_draining: Cell<bool>,
-    /// Somebody left: there is room for a connection, or perhaps nobody left at all.
+    /// Somebody left: perhaps nobody is left at all.
     left: Notify,
 }
 
@@ -35,12 +46,14 @@ pub(crate) struct Ground {
 }
 
 impl House {
-    pub(crate) fn new(worker: Worker, most_connections: usize) -> Rc<Self> {
+    pub(crate) fn new(worker: Worker, census: Arc<Census>) -> Rc<Self> {
         Rc::new(House {
             worker,
+            idle: Idle::new(),
+            census,
             grounds: RefCell::default(),
             connections: Cell::new(0),
-            most_connections,
+            refused: Cell::new(0),
             requests: Cell::new(0),
             tunnels: Cell::new(0),
             is_draining: Cell::new(false),
@@ -77,8 +90,44 @@ impl House {
         self.is_draining.set(true);
     }
 
-    pub(crate) fn count_connection(self: &Rc<Self>) -> Counted {
-        Counted::new(self, |house| &house.connections)
+    /// A place for one more connection, if there is one. Where few are left, the longest idle connection is asked to
+    /// go.
+    pub(crate) fn place(self: &Rc<Self>) -> Result<Place, Refusal> {
+        self.census.enter()?;
+        self.connections.set(self.connections.get() + 1);
+        if self.census.excess() > 0 {
+            self.idle.make_room(1);
+        }
+        Ok(Place { house: Rc::clone(self), network: None })
+    }
+
+    /// Has this worker's part of the idle connections that stand in the way of new ones go, wherever those arrive.
+    pub(crate) fn make_room(&self) {
+        let excess = self.census.excess();
+        if excess > 0 {
+            self.idle.make_room(excess.div_ceil(self.worker.config.workers.get()));
+        }
+    }
+
+    /// Tells a connection from `peer` why it is refused, without reading a request: one write to a socket that has room
+    /// for it, or else none. What is given back is the right to read for a moment what the client sends; without it the
+    /// connection has to be closed at once.
+    pub(crate) fn refuse(self: &Rc<Self>, stream: &Stream, peer: &Peer, refusal: Refusal) -> Option<Counted> {
+        self.census.tally.count(refusal, peer.address);
+        if refusal == Refusal::Untrusted || self.refused.get() >= MOST_REFUSED {
+            return None;
+        }
+        let mut ground = self.take_ground();
+        ground.scratch.answer.clear();
+        refusal.write(&mut ground.scratch.answer, &self.worker);
+        let written = stream.write_now(&ground.scratch.answer);
+        self.put_ground(ground);
+        written.is_ok().then(|| Counted::new(self, |house| &house.refused))
+    }
+
+    /// Logs what all workers refused; whether there was anything.
+    pub(crate) fn report_refusals(&self) -> bool {
+        self.census.tally.report()
     }
 
     pub(crate) fn count_request(self: &Rc<Self>) -> Counted {
@@ -94,13 +143,6 @@ impl House {
     /// Requests and tunnels under way.
     pub(crate) fn under_way(&self) -> (usize, usize) {
         (self.requests.get() - self.tunnels.get(), self.tunnels.get())
-    }
-
-    /// Waits until there is room for another connection.
-    pub(crate) async fn room(&self) {
-        while self.connections.get() >= self.most_connections {
-            self.left.notified().await;
-        }
     }
 
     /// Waits until the last connection has ended.
@@ -130,9 +172,35 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let cell = (self.counter)(&self.house);
         cell.set(cell.get() - 1);
-        if std::ptr::eq(cell, &raw const self.house.connections) {
-            self.house.left.notify_waiters();
+    }
+}
+
+/// A connection's place among those that there may be, over all workers.
+#[derive(Debug)]
+pub(crate) struct Place {
+    house: Rc<House>,
+    network: Option<Network>,
+}
+
+impl Place {
+    /// Counts it among the connections of `address`, if that may have one more.
+    pub(crate) fn count_address(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        let network = Network::from(address);
+        self.house.census.enter_from(network)?;
+        self.network = Some(network);
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let house = &self.house;
+        if let Some(network) = self.network {
+            house.census.leave_from(network);
         }
+        house.census.leave();
+        house.connections.set(house.connections.get() - 1);
+        house.left.notify_waiters();
     }
 }
 

@@ -1,14 +1,17 @@
 //! The public side: listeners, connections, drain.
 
+mod census;
 mod connection;
 mod exchange;
 mod head;
 mod house;
+mod idle;
 mod inbound;
 mod listener;
 mod outflow;
 mod pace;
 mod proxy_header;
+mod refusal;
 mod server;
 mod tunnel;
 mod worker;

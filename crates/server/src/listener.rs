@@ -16,6 +16,15 @@ use vestibule_upstream::{DetachedStream, Stream};
 pub struct Bound {
     sockets: Vec<Socket>,
     address: Address,
+    proxy_protocol: bool,
+}
+
+/// What one worker has of a bound address.
+#[derive(Debug)]
+pub(crate) struct Share {
+    socket: Socket,
+    /// Whether each connection has to begin with a PROXY protocol header.
+    pub(crate) proxy_protocol: bool,
 }
 
 /// Where a listener really listens.
@@ -58,7 +67,7 @@ impl Bound {
             address = socket.local_addr()?.as_socket().unwrap_or(address);
             sockets.push(socket);
         }
-        Ok(Bound { sockets, address: Address::Tcp(address) })
+        Ok(Bound { sockets, address: Address::Tcp(address), proxy_protocol: settings.proxy_protocol })
     }
 
     fn unix(path: &Path, settings: &Settings) -> io::Result<Self> {
@@ -69,15 +78,18 @@ impl Bound {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
         socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
         let inode = fs::metadata(path)?.ino();
-        Ok(Bound { sockets: vec![socket], address: Address::Unix(path.to_owned(), inode) })
+        let address = Address::Unix(path.to_owned(), inode);
+        Ok(Bound { sockets: vec![socket], address, proxy_protocol: settings.proxy_protocol })
     }
 
-    /// The socket of each worker. What is left of it in this process closes with the workers.
-    pub(crate) fn share(&self, workers: usize) -> io::Result<Vec<Socket>> {
+    /// The share of each worker. What is left of it in this process closes with the workers.
+    pub(crate) fn share(&self, workers: usize) -> io::Result<Vec<Share>> {
         let count = self.sockets.len().max(1);
         (0..workers)
             .map(|worker| match self.sockets.get(worker % count) {
-                Some(socket) => socket.try_clone(),
+                Some(socket) => {
+                    Ok(Share { socket: socket.try_clone()?, proxy_protocol: self.proxy_protocol })
+                }
                 None => Err(io::ErrorKind::NotFound.into()),
             })
             .collect()
@@ -134,7 +146,8 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+    pub(crate) fn new(share: Share) -> io::Result<Self> {
+        let socket = share.socket;
         Ok(if socket.domain()? == Domain::UNIX {
             Listener::Unix(UnixListener::from_std(socket.into())?)
         } else {

@@ -9,6 +9,7 @@ use vestibule_config::Config;
 use vestibule_proxy::{AccessLog, LogFile, Worker};
 use vestibule_upstream::{Store, Upstream};
 
+use crate::census::Census;
 use crate::listener::Bound;
 use crate::worker;
 
@@ -68,16 +69,16 @@ impl Server {
             let shares = listener.share(workers).map_err(Error::Share)?;
             sockets.iter_mut().zip(shares).for_each(|(sockets, share)| sockets.push(share));
         }
-        let most_connections = (config.limits.connections as usize).div_ceil(workers).max(1);
+        let census = Arc::new(Census::new(&config.limits));
         let store = Store::new(&config.disk);
         let mut threads = Vec::new();
         for (id, sockets) in sockets.into_iter().enumerate() {
             let access_log = log.map_or_else(AccessLog::off, LogFile::log);
             let (config, upstreams, store) = (Arc::clone(config), upstreams.to_vec(), Arc::clone(&store));
-            let (phase, end) = (phase.subscribe(), end.clone());
+            let (phase, end, census) = (phase.subscribe(), end.clone(), Arc::clone(&census));
             let body = move || {
                 let worker = Worker::new(id, config, upstreams, store, access_log);
-                let _ = end.send(worker::run(worker, sockets, most_connections, phase));
+                let _ = end.send(worker::run(worker, sockets, census, phase));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{id}"));
             threads.push(thread.spawn(body).map_err(Error::Thread)?);

@@ -3,17 +3,19 @@
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use vestibule_proxy::{Peer, Worker};
 use vestibule_upstream::{Stream, deadline};
 
-use crate::connection;
+use crate::census::Census;
+use crate::connection::{self, ClientSide};
 use crate::house::House;
-use crate::listener::Listener;
+use crate::listener::{Listener, Share};
+use crate::refusal::Refusal;
 use crate::server::{Cut, Phase};
 
 /// Threads of a worker that wait for the disk in its place.
@@ -21,6 +23,10 @@ const DISK_THREADS: usize = 4;
 
 /// Pause after an accept that failed for want of descriptors or memory: at once it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Idle connections that are closed then: each gives back a descriptor.
+const ROOM_AFTER_FAILURE: usize = 16;
+/// Ticks between two reports of what was refused.
+const REPORT_TICKS: u32 = 100;
 
 /// Runs a worker on this thread until it has drained or is cut off; gives what was cut.
 ///
@@ -28,20 +34,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// If the event loop or a listener cannot be set up.
 pub(crate) fn run(
     worker: Worker,
-    sockets: Vec<Socket>,
-    most_connections: usize,
+    shares: Vec<Share>,
+    census: Arc<Census>,
     phase: watch::Receiver<Phase>,
 ) -> io::Result<Cut> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(DISK_THREADS)
         .build_local(LocalOptions::default())?;
-    let house = House::new(worker, most_connections);
+    let house = House::new(worker, census);
     runtime.block_on(async {
         let ticking = Rc::clone(&house);
-        let mut samples = vec![0; house.worker.upstreams.len()];
-        tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut samples)));
-        let listeners: Vec<Listener> = sockets.into_iter().map(Listener::new).collect::<io::Result<_>>()?;
+        let mut memory = Memory { samples: vec![0; house.worker.upstreams.len()], until_report: 0 };
+        tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut memory)));
+        let listeners: Vec<(Listener, bool)> = shares
+            .into_iter()
+            .map(|share| {
+                let proxy_protocol = share.proxy_protocol;
+                Ok((Listener::new(share)?, proxy_protocol))
+            })
+            .collect::<io::Result<_>>()?;
         let accepting: Vec<_> = listeners
             .into_iter()
             .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&house), listener, phase.clone())))
@@ -65,11 +77,25 @@ pub(crate) fn run(
     })
 }
 
+/// What a worker knows from one tick to the next.
+struct Memory {
+    /// The last sample of each upstream.
+    samples: Vec<u32>,
+    until_report: u32,
+}
+
 /// What a worker does ten times a second; whether requests in flight are to be sampled.
-fn tick(house: &House, samples: &mut [u32]) -> bool {
+fn tick(house: &House, memory: &mut Memory) -> bool {
     house.worker.access_log.flush();
+    house.idle.tick();
+    house.make_room();
+    memory.until_report = memory.until_report.saturating_sub(1);
+    // One worker reports for all; the first of a flood at once.
+    if house.worker.id == 0 && memory.until_report == 0 && house.report_refusals() {
+        memory.until_report = REPORT_TICKS;
+    }
     let mut is_due = false;
-    for (upstream, last) in house.worker.upstreams.iter().zip(samples) {
+    for (upstream, last) in house.worker.upstreams.iter().zip(&mut memory.samples) {
         upstream.tidy(house.worker.id);
         is_due |= upstream.is_sample_due(last);
     }
@@ -77,37 +103,68 @@ fn tick(house: &House, samples: &mut [u32]) -> bool {
 }
 
 /// Accepts until it is time to drain; then takes what the kernel has accepted in our name, and stops listening.
-async fn accept(house: Rc<House>, listener: Listener, mut phase: watch::Receiver<Phase>) {
+async fn accept(
+    house: Rc<House>,
+    (listener, proxy_protocol): (Listener, bool),
+    mut phase: watch::Receiver<Phase>,
+) {
     let mut has_failed = false;
     loop {
         let accepted = tokio::select! {
             biased;
             _ = phase.wait_for(|phase| *phase != Phase::Run) => break,
-            accepted = async { house.room().await; listener.accept().await } => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
                 has_failed = false;
-                welcome(&house, stream, address);
+                welcome(&house, stream, address, proxy_protocol);
             }
             Err(error) if is_one_connections(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut has_failed, true) {
                     tracing::error!(%error, "cannot accept connections");
                 }
+                house.idle.make_room(ROOM_AFTER_FAILURE);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     match listener.close() {
-        Ok(rest) => rest.into_iter().for_each(|(stream, address)| welcome(&house, stream, address)),
+        Ok(rest) => {
+            rest.into_iter().for_each(|(stream, address)| welcome(&house, stream, address, proxy_protocol));
+        }
         Err(error) => tracing::warn!(%error, "cannot take over the last connections"),
     }
 }
 
-fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>) {
+/// Gives a connection a task of its own, or refuses it. This never waits: whatever there are too many of, accepting
+/// goes on.
+fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, proxy_protocol: bool) {
     let peer = Peer::new(address, &house.worker.config.trusted_proxies);
-    tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, peer, house.count_connection()));
+    // What has no address cannot have too many connections; a proxy speaks for many.
+    let counted = address.is_some() && !peer.is_trusted;
+    let admitted = if proxy_protocol && !peer.is_trusted {
+        Err(Refusal::Untrusted)
+    } else {
+        house.place().and_then(|mut place| {
+            if counted {
+                place.count_address(peer.address)?;
+            }
+            Ok(place)
+        })
+    };
+    match admitted {
+        Ok(place) => {
+            let client = ClientSide::new(peer, proxy_protocol, place);
+            tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, client));
+        }
+        Err(refusal) => {
+            if let Some(refused) = house.refuse(&stream, &peer, refusal) {
+                tokio::task::spawn_local(connection::let_read(stream, refused));
+            }
+        }
+    }
 }
 
 /// Errors that concern the connection that was about to be accepted, and not the listener (accept(2)).
