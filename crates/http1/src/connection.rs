@@ -60,7 +60,7 @@ impl Options {
 }
 
 /// The members of a comma-separated list, trimmed, the empty ones left out (RFC 9110 5.6.1.2).
-fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(trim).filter(|member| !member.is_empty())
 }
 

@@ -42,6 +42,9 @@ pub enum Name {
     XSendfileType,
     XAccelMapping,
     XAccelBuffering,
+    /// `X-Accel-Charset`, `-Expires`, `-Limit-Rate` or `-Redirect`: in an answer, an instruction to Nginx.
+    XAccel,
+    XSendfile,
     RetryAfter,
     ContentType,
     Http2Settings,
@@ -52,30 +55,27 @@ impl Name {
     /// Which name `name` is, whatever its case.
     #[inline]
     pub fn classify(name: &[u8]) -> Name {
-        // The length alone leaves at most five to compare with, mostly none.
-        match name.len() {
-            2 => pick(name, [(b"te", Name::Te)]),
-            3 => pick(name, [(b"via", Name::Via)]),
-            4 => pick(name, [(b"host", Name::Host), (b"date", Name::Date)]),
-            5 => pick(name, [(b"proxy", Name::Proxy)]),
-            6 => {
+        // The length alone, or with the first letter, leaves few to compare with, mostly none.
+        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        match (name.len(), first) {
+            (2, _) => pick(name, [(b"te", Name::Te)]),
+            (3, _) => pick(name, [(b"via", Name::Via)]),
+            (4, _) => pick(name, [(b"host", Name::Host), (b"date", Name::Date)]),
+            (5, _) => pick(name, [(b"proxy", Name::Proxy)]),
+            (6, _) => {
                 pick(name, [(b"accept", Name::Accept), (b"server", Name::Server), (b"expect", Name::Expect)])
             }
-            7 => pick(
+            (7, _) => pick(
                 name,
                 [(b"referer", Name::Referer), (b"upgrade", Name::Upgrade), (b"trailer", Name::Trailer)],
             ),
-            9 => pick(name, [(b"x-real-ip", Name::XRealIp), (b"forwarded", Name::Forwarded)]),
-            10 => pick(
-                name,
-                [
-                    (b"connection", Name::Connection),
-                    (b"user-agent", Name::UserAgent),
-                    (b"keep-alive", Name::KeepAlive),
-                ],
-            ),
-            11 => pick(name, [(b"retry-after", Name::RetryAfter)]),
-            12 => pick(
+            (9, _) => pick(name, [(b"x-real-ip", Name::XRealIp), (b"forwarded", Name::Forwarded)]),
+            (10, b'c') => pick(name, [(b"connection", Name::Connection)]),
+            (10, b'u') => pick(name, [(b"user-agent", Name::UserAgent)]),
+            (10, b'k') => pick(name, [(b"keep-alive", Name::KeepAlive)]),
+            (10, b'x') => pick(name, [(b"x-sendfile", Name::XSendfile)]),
+            (11, _) => pick(name, [(b"retry-after", Name::RetryAfter)]),
+            (12, _) => pick(
                 name,
                 [
                     (b"content-type", Name::ContentType),
@@ -83,11 +83,11 @@ impl Name {
                     (b"max-forwards", Name::MaxForwards),
                 ],
             ),
-            14 => pick(
+            (14, _) => pick(
                 name,
                 [(b"content-length", Name::ContentLength), (b"http2-settings", Name::Http2Settings)],
             ),
-            15 => pick(
+            (15, b'x') => pick(
                 name,
                 [
                     (b"x-forwarded-for", Name::XForwardedFor),
@@ -95,33 +95,34 @@ impl Name {
                     (b"x-request-start", Name::XRequestStart),
                     (b"x-accel-mapping", Name::XAccelMapping),
                     (b"x-sendfile-type", Name::XSendfileType),
+                    (b"x-accel-charset", Name::XAccel),
+                    (b"x-accel-expires", Name::XAccel),
                 ],
             ),
-            16 => pick(
+            (16, b'x') => pick(
                 name,
                 [
                     (b"x-forwarded-host", Name::XForwardedHost),
                     (b"x-forwarded-port", Name::XForwardedPort),
-                    (b"proxy-connection", Name::ProxyConnection),
+                    (b"x-accel-redirect", Name::XAccel),
                 ],
             ),
-            17 => pick(
+            (16, b'p') => pick(name, [(b"proxy-connection", Name::ProxyConnection)]),
+            (17, b't') => pick(name, [(b"transfer-encoding", Name::TransferEncoding)]),
+            (17, b'x') => pick(
                 name,
                 [
-                    (b"transfer-encoding", Name::TransferEncoding),
                     (b"x-forwarded-proto", Name::XForwardedProto),
                     (b"x-accel-buffering", Name::XAccelBuffering),
                 ],
             ),
-            18 => pick(
+            (18, b'x') => pick(
                 name,
-                [
-                    (b"x-forwarded-scheme", Name::XForwardedScheme),
-                    (b"proxy-authenticate", Name::ProxyAuthenticate),
-                ],
+                [(b"x-forwarded-scheme", Name::XForwardedScheme), (b"x-accel-limit-rate", Name::XAccel)],
             ),
-            19 => pick(name, [(b"proxy-authorization", Name::ProxyAuthorization)]),
-            25 => pick(name, [(b"proxy-authentication-info", Name::ProxyAuthenticationInfo)]),
+            (18, b'p') => pick(name, [(b"proxy-authenticate", Name::ProxyAuthenticate)]),
+            (19, _) => pick(name, [(b"proxy-authorization", Name::ProxyAuthorization)]),
+            (25, _) => pick(name, [(b"proxy-authentication-info", Name::ProxyAuthenticationInfo)]),
             _ => Name::Other,
         }
     }
@@ -156,7 +157,7 @@ pub struct Field {
 mod tests {
     use super::*;
 
-    const KNOWN: [(&str, Name); 37] = [
+    const KNOWN: [(&str, Name); 42] = [
         ("Host", Name::Host),
         ("Connection", Name::Connection),
         ("Keep-Alive", Name::KeepAlive),
@@ -190,6 +191,11 @@ mod tests {
         ("X-Sendfile-Type", Name::XSendfileType),
         ("X-Accel-Mapping", Name::XAccelMapping),
         ("X-Accel-Buffering", Name::XAccelBuffering),
+        ("X-Accel-Charset", Name::XAccel),
+        ("X-Accel-Expires", Name::XAccel),
+        ("X-Accel-Limit-Rate", Name::XAccel),
+        ("X-Accel-Redirect", Name::XAccel),
+        ("X-Sendfile", Name::XSendfile),
         ("Retry-After", Name::RetryAfter),
         ("Content-Type", Name::ContentType),
         ("HTTP2-Settings", Name::Http2Settings),

@@ -2,7 +2,7 @@
 
 use crate::authority;
 use crate::bytes::{NotDecimal, TARGET, TOKEN, decimal, skip_class};
-use crate::connection::Options;
+use crate::connection::{Options, members};
 use crate::error::RequestError;
 use crate::field::{Field, Name};
 use crate::method::Method;
@@ -63,6 +63,9 @@ pub struct RequestHead {
     pub upgrade: Option<Span>,
     /// Whether the client waits for a 100 before it sends the body (RFC 9110 10.1.1).
     pub expect_continue: bool,
+    /// Whether it expects anything but that, which nobody here can meet (RFC 9110 10.1.1: 417). What an HTTP/1.0 client
+    /// expects is ignored.
+    pub expect_unknown: bool,
     /// Length of the head in bytes: with the empty line that ends it, and any before it.
     pub len: usize,
     options: Options,
@@ -141,8 +144,8 @@ impl RequestHead {
         let is_11 = self.version == Version::Http11;
         self.keep_alive = !self.options.close && (is_11 || self.options.keep_alive);
         self.upgrade = notes.upgrade.only().filter(|_| is_11 && self.options.upgrade);
-        self.expect_continue =
-            is_11 && notes.expect.only().is_some_and(|e| e.of(buf).eq_ignore_ascii_case(b"100-continue"));
+        (self.expect_continue, self.expect_unknown) =
+            if is_11 && notes.expect.count > 0 { expectations(buf, &self.fields) } else { (false, false) };
         self.len = end;
         Ok(true)
     }
@@ -239,6 +242,13 @@ impl RequestHead {
         whole.get(..memchr::memchr(b'?', whole).unwrap_or(whole.len())).unwrap_or_default()
     }
 
+    /// Whether it is OPTIONS for the server as a whole: `OPTIONS *`, or an absolute target without path and query, which
+    /// means the same (RFC 9112 3.2.4).
+    pub fn is_for_server(&self, buf: &[u8]) -> bool {
+        let target = self.path_and_query.of(buf);
+        self.method_kind == Method::Options && (target == b"*" || (self.path_is_root && target.is_empty()))
+    }
+
     /// Appends the target to send on: path and query as they came, the host of an absolute target left out.
     /// An absolute target without path and query is `*` to OPTIONS (RFC 9112 3.2.4).
     #[inline]
@@ -279,6 +289,14 @@ impl RequestHead {
     pub fn field<'a>(&self, buf: &'a [u8], name: Name) -> Option<&'a [u8]> {
         self.fields.iter().find(|field| field.kind == name).map(|field| field.value.of(buf))
     }
+}
+
+/// Whether the Expect fields hold `100-continue`, and whether they hold anything else (RFC 9110 10.1.1: a list).
+#[cold]
+fn expectations(buf: &[u8], fields: &[Field]) -> (bool, bool) {
+    let values = fields.iter().filter(|field| field.kind == Name::Expect).map(|field| field.value.of(buf));
+    let known = values.flat_map(members).map(|member| member.eq_ignore_ascii_case(b"100-continue"));
+    known.fold((false, false), |(continues, unknown), is_known| (continues | is_known, unknown | !is_known))
 }
 
 /// Where the request line begins: after the empty lines that are forgiven.

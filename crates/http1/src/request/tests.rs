@@ -179,3 +179,35 @@ fn refuses_a_bad_request_line_that_comes_in_pieces_when_the_line_is_there() {
         Err(RequestError::UnsupportedVersion)
     );
 }
+
+#[test]
+fn tells_the_expectation_that_is_known_from_those_that_are_not() {
+    let expects = |version: &str, fields: &[&[u8]]| {
+        let line = format!("POST / HTTP/{version}");
+        let fields: Vec<&[u8]> = [&b"Host: a"[..]].into_iter().chain(fields.iter().copied()).collect();
+        let request = parse(&head(line.as_bytes(), &fields)).unwrap();
+        (request.expect_continue, request.expect_unknown)
+    };
+    assert_eq!(expects("1.1", &[]), (false, false));
+    assert_eq!(expects("1.1", &[b"Expect:"]), (false, false));
+    assert_eq!(expects("1.1", &[b"Expect: 100-Continue"]), (true, false));
+    assert_eq!(expects("1.1", &[b"Expect: 100-continue", b"Expect: ,100-continue"]), (true, false));
+    assert_eq!(expects("1.1", &[b"Expect: 100-continue, other"]), (true, true));
+    assert_eq!(expects("1.1", &[b"Expect: 100-continue;a=b"]), (false, true));
+    assert_eq!(expects("1.0", &[b"Expect: 100-continue, other"]), (false, false));
+}
+
+#[test]
+fn knows_options_for_the_server_in_both_forms() {
+    for (line, wanted) in [
+        ("OPTIONS * HTTP/1.1", true),
+        ("OPTIONS http://a HTTP/1.1", true),
+        ("OPTIONS http://a/ HTTP/1.1", false),
+        ("OPTIONS http://a? HTTP/1.1", false),
+        ("OPTIONS / HTTP/1.1", false),
+        ("GET http://a HTTP/1.1", false),
+    ] {
+        let bytes = head(line.as_bytes(), &[b"Host: a"]);
+        assert_eq!(parse(&bytes).unwrap().is_for_server(&bytes), wanted, "{line}");
+    }
+}
