@@ -14,7 +14,8 @@ use crate::problem::Problem;
 use crate::value;
 
 /// The statuses that we answer with ourselves.
-pub(crate) const STATUSES: &[u16] = &[400, 404, 405, 408, 413, 414, 429, 431, 501, 502, 503, 504, 505, 507];
+pub(crate) const STATUSES: &[u16] =
+    &[400, 404, 405, 408, 413, 414, 429, 431, 501, 502, 503, 504, 505, 507];
 
 /// Most bytes of a page: all of them stay in memory.
 const MOST: u64 = 1 << 20;
@@ -96,17 +97,25 @@ fn second(first: &WrittenPage) -> Problem {
 
 fn page(value: &DeValue<'_>) -> Result<(PathBuf, PageKind), Problem> {
     let path = value::path(value, EXAMPLE)?;
-    let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
-    let kind = match ending.as_ref().and_then(|ending| ending.to_str()) {
-        Some("html" | "htm") => PageKind::Html,
-        Some("json") => PageKind::Json,
-        Some("txt") => PageKind::Text,
-        _ => {
-            return Err(Problem::new(format!("the ending of {} does not say what it is", path.display()))
-                .instead("give it one of .html, .json or .txt"));
+    match PageKind::of(&path) {
+        Some(kind) => Ok((path, kind)),
+        None => Err(Problem::new(format!("the ending of {} does not say what it is", path.display()))
+            .instead("give it one of .html, .json or .txt")),
+    }
+}
+
+impl PageKind {
+    /// The type of the page at `path`, which its ending tells: `.html`, `.htm`, `.json` or `.txt`, in any case.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_ascii_lowercase();
+        match ending.to_str()? {
+            "html" | "htm" => Some(Self::Html),
+            "json" => Some(Self::Json),
+            "txt" => Some(Self::Text),
+            _ => None,
         }
-    };
-    Ok((path, kind))
+    }
 }
 
 impl WrittenPage {

@@ -275,6 +275,12 @@ impl Gate {
         self.word.load(Ordering::Relaxed) & CLOSED != 0
     }
 
+    /// Whether everybody is refused.
+    #[inline]
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & REFUSING != 0
+    }
+
     /// Whether the accept queue was found full.
     pub(crate) fn is_busy(&self) -> bool {
         self.word.load(Ordering::Relaxed) & BUSY != 0

@@ -17,6 +17,7 @@ mod error;
 mod gate;
 mod interim;
 mod ledger;
+mod maintenance;
 mod monitor;
 mod offer;
 mod peer;
@@ -41,6 +42,7 @@ pub use gate::{Refused, Ticket};
 // For the micro benches alone, which stand outside of the crate: through `Upstream::send` they would measure a socket.
 #[doc(hidden)]
 pub use gate::{Gate, Permit, Waiting};
+pub use maintenance::MaintenancePage;
 pub use monitor::Monitor;
 pub use offer::Offer;
 pub use send::{Outgoing, Rest, Trace};

@@ -1,7 +1,7 @@
 //! The monitor of one upstream, on the control thread: the only writer of its state.
 //!
 //! Workers report what they met ([`crate::signals`]), inotify what happened at the socket's path, probes what they
-//! were answered, the operator what is wanted. From all of it the monitor makes one [`State`], and opens or closes the
+//! were answered, the operator what is wanted, by an order or by the maintenance file. From all of it the monitor makes one [`State`], and opens or closes the
 //! gate accordingly.
 
 use std::future::pending;
@@ -16,6 +16,7 @@ use vestibule_config::{Server, UpstreamAddress};
 use crate::capacity::{Capacity, Estimate, Load};
 use crate::connect::ConnectError;
 use crate::episode::Episode;
+use crate::maintenance::{Maintenance, News};
 use crate::peer::{Life, Peer, capacity_without_peer};
 use crate::probe::{self, Outcome};
 use crate::state::{State, Why};
@@ -49,6 +50,9 @@ pub struct Monitor {
     upstream: Arc<Upstream>,
     orders: mpsc::Receiver<Order>,
     watch: Option<Watch>,
+    maintenance: Option<Maintenance>,
+    /// Whether an order made the state; the maintenance file does not overrule it.
+    is_ordered: bool,
     state: State,
     identity: Option<Identity>,
     peer: Option<Peer>,
@@ -79,8 +83,10 @@ impl Monitor {
             UpstreamAddress::Unix(path) => Some(Watch::new(path)),
             UpstreamAddress::Tcp(_) => None,
         };
-        Monitor {
+        let mut monitor = Monitor {
             watch,
+            maintenance: upstream.config.maintenance.as_deref().map(Maintenance::new),
+            is_ordered: false,
             upstream,
             orders,
             state: State::Starting,
@@ -99,7 +105,10 @@ impl Monitor {
             bad: 0,
             silent: 0,
             answers_at_probe: 0,
-        }
+        };
+        // Before anything is let in: the file may be there already.
+        monitor.maintain();
+        monitor
     }
 
     /// Runs for ever.
@@ -107,12 +116,15 @@ impl Monitor {
         let upstream = Arc::clone(&self.upstream);
         let (heard, mut outcomes) = mpsc::channel(1);
         tokio::task::spawn_local(probes(Arc::clone(&upstream), heard));
-        self.examine().await;
+        if !self.state.is_ordered() {
+            self.examine().await;
+        }
         loop {
             let pause = self.pause();
             tokio::select! {
                 () = upstream.signals.marked() => {}
-                () = changed(&mut self.watch) => self.eager_until = Instant::now() + EAGER_FOR,
+                () = changed(self.watch.as_mut()) => self.eager_until = Instant::now() + EAGER_FOR,
+                () = changed(self.maintenance.as_mut().map(|it| &mut it.watch)) => {}
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 Some(outcome) = outcomes.recv() => self.heard(outcome),
                 () = tokio::time::sleep(pause) => {}
@@ -141,6 +153,7 @@ impl Monitor {
             watch.ensure();
         }
         let marks = self.upstream.signals.take();
+        let is_back = self.maintain();
         if self.state.is_ordered() {
             return;
         }
@@ -151,7 +164,7 @@ impl Monitor {
         let is_away = matches!(self.state, State::Away(why, _) if why != Why::Silent);
         let is_shut = self.upstream.gate.is_closed() && !self.state.holds();
         let is_unseen = self.is_unseen && self.counted.elapsed() >= RECOUNT;
-        if marks.away || marks.check || is_away || is_shut || is_unseen || self.is_another_life() {
+        if is_back || marks.away || marks.check || is_away || is_shut || is_unseen || self.is_another_life() {
             self.examine().await;
         }
         if marks.away || marks.busy || marks.check {
@@ -337,14 +350,49 @@ impl Monitor {
     }
 
     async fn obey(&mut self, order: Order) {
+        self.is_ordered = order != Order::Resume;
         match order {
             Order::Pause => self.set_state(State::Paused),
             Order::Stop => self.set_state(State::Stopped),
             Order::Drain => self.set_state(State::Draining),
             Order::Restart => self.set_state(State::Restarting),
+            Order::Resume if self.maintenance.as_ref().is_some_and(Maintenance::is_on) => {
+                self.set_state(State::Stopped);
+            }
             Order::Resume => {
                 self.open();
                 self.examine().await;
+            }
+        }
+    }
+
+    /// Does what the maintenance file says; whether the traffic is let in again, so that it should be seen who is there.
+    fn maintain(&mut self) -> bool {
+        let Some(maintenance) = &mut self.maintenance else { return false };
+        let was_on = maintenance.is_on();
+        let name = &self.upstream.config.name;
+        match maintenance.look() {
+            News::None => false,
+            News::On(page) => {
+                // There before the first who is to see it.
+                self.upstream.set_maintenance_page(page);
+                tracing::info!(
+                    upstream = name,
+                    "{}",
+                    if was_on { "another maintenance page" } else { "maintenance begins" }
+                );
+                if !self.is_ordered {
+                    self.set_state(State::Stopped);
+                }
+                false
+            }
+            News::Off => {
+                tracing::info!(upstream = name, "maintenance ends");
+                if !self.is_ordered {
+                    self.open();
+                }
+                self.upstream.set_maintenance_page(None);
+                !self.is_ordered
             }
         }
     }
@@ -387,7 +435,7 @@ fn peer_of(stream: &Stream) -> Option<Peer> {
     Peer::of(rustix::process::Pid::from_raw(stream.peer_cred().ok()?.pid()?))
 }
 
-async fn changed(watch: &mut Option<Watch>) {
+async fn changed(watch: Option<&mut Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
         None => pending().await,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use crate::error::Error;
+use crate::gate::Refused;
 
 const AWAY: u32 = 1;
 const BUSY: u32 = 2;
@@ -63,6 +64,8 @@ impl Reason {
 
     fn of(error: &Error) -> Option<Self> {
         match error {
+            // The operator's wish.
+            Error::NotHeld(Refused::Stopped) => None,
             Error::NotHeld(_) => Some(Reason::NotHeld),
             Error::HeldTooLong(_) => Some(Reason::HeldTooLong),
             Error::Died(_) => Some(Reason::Died),

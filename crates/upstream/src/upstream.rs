@@ -1,8 +1,8 @@
 //! One upstream as all threads share it.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -13,6 +13,7 @@ use crate::connect::Target;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::maintenance::MaintenancePage;
 use crate::peer::capacity_without_peer;
 use crate::pool::Pool;
 use crate::signals::Signals;
@@ -65,6 +66,8 @@ pub struct Upstream {
     /// `Server`, as a number.
     server: AtomicU8,
     pub(crate) status: watch::Sender<Status>,
+    /// What is shown while it is stopped; asked for only then.
+    maintenance: Mutex<Option<MaintenancePage>>,
     pub(crate) orders: mpsc::Sender<Order>,
 }
 
@@ -97,6 +100,7 @@ impl Upstream {
             distrusted: AtomicU64::new(0),
             server: AtomicU8::new(0),
             status: watch::Sender::new(status),
+            maintenance: Mutex::default(),
             orders,
             config,
         };
@@ -190,6 +194,21 @@ impl Upstream {
     /// Counts a failure for the report of the restart it belongs to.
     pub fn count_failure(&self, error: &Error) {
         self.signals.failed(error);
+    }
+
+    /// Whether the operator stopped it: requests are refused, and need not be read to their end first.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.gate.is_refusing()
+    }
+
+    /// The page that the operator shows while it is stopped, if there is one.
+    pub fn maintenance_page(&self) -> Option<MaintenancePage> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_maintenance_page(&self, page: Option<MaintenancePage>) {
+        *self.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = page;
     }
 
     /// What is known of it, and news when that changes.

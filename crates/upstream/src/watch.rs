@@ -1,4 +1,4 @@
-//! Hearing at once when something changes at a socket's path, by inotify on its directory.
+//! Hearing at once when something changes at a path, by inotify on its directory.
 
 use std::ffi::OsString;
 use std::future::pending;
@@ -14,6 +14,8 @@ use inotify::{EventMask, EventStream, Inotify, WatchMask};
 pub(crate) struct Watch {
     directory: PathBuf,
     name: OsString,
+    /// Whether a file that was written to is news.
+    hears_content: bool,
     events: Option<EventStream<[u8; 4096]>>,
 }
 
@@ -26,12 +28,21 @@ impl std::fmt::Debug for Watch {
 impl Watch {
     /// Watches for `path` to appear, vanish or be replaced.
     pub(crate) fn new(path: &Path) -> Self {
+        Watch::with(path, false)
+    }
+
+    /// Watches for `path` to appear, vanish, be replaced or be written.
+    pub(crate) fn of_content(path: &Path) -> Self {
+        Watch::with(path, true)
+    }
+
+    fn with(path: &Path, hears_content: bool) -> Self {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        let mut watch =
-            Watch { directory, name: path.file_name().unwrap_or_default().to_owned(), events: None };
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let mut watch = Watch { directory, name, hears_content, events: None };
         watch.ensure();
         watch
     }
@@ -52,7 +63,8 @@ impl Watch {
             | WatchMask::DELETE_SELF
             | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR;
-        inotify.watches().add(&self.directory, mask)?;
+        let content = if self.hears_content { WatchMask::CLOSE_WRITE } else { WatchMask::empty() };
+        inotify.watches().add(&self.directory, mask | content)?;
         inotify.into_event_stream([0; 4096])
     }
 
@@ -91,6 +103,17 @@ mod tests {
         assert!(quiet.is_err());
         std::fs::write(&path, "").unwrap();
         tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn hears_of_content_if_asked_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("page");
+        std::fs::write(&path, "").unwrap();
+        let (mut deaf, mut hearing) = (Watch::new(&path), Watch::of_content(&path));
+        std::fs::write(&path, "more").unwrap();
+        tokio::time::timeout(Duration::from_secs(5), hearing.changed()).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(50), deaf.changed()).await.is_err());
     }
 
     #[tokio::test]
