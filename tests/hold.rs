@@ -68,7 +68,7 @@ fn holds_ten_thousand_requests_and_releases_them_in_order() {
 }
 
 /// Bytes that clients have sent and Vestibule has not read, over all connections to its listener.
-fn unread(vestibule: &Vestibule) -> u64 {
+pub(crate) fn unread(vestibule: &Vestibule) -> u64 {
     let port = format!(":{:04X}", vestibule.address().port());
     let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());

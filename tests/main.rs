@@ -12,6 +12,7 @@ mod access_log;
 mod answers;
 mod demo;
 mod drain;
+mod error_pages;
 mod errors;
 mod examples;
 mod forwarding;

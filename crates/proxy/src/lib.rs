@@ -2,11 +2,13 @@
 //!
 //! [`stack()`] is the way of a request, whatever door it came through.
 
+mod accept;
 mod access_log;
 mod body;
 mod forward;
 mod forwarded;
 mod log_file;
+mod page;
 mod request;
 mod request_id;
 mod respond;
@@ -19,6 +21,7 @@ pub use forward::is_of_this_hop;
 #[doc(hidden)]
 pub use forward::write_head;
 pub use log_file::{LogError, LogFile};
+pub use page::Body;
 pub use request::{Peer, Request};
 pub use request_id::RequestId;
 pub use respond::{CLIENT_LEFT, Own, bad_head, bad_start, slow_head};

@@ -1,14 +1,23 @@
 //! The answers that we give ourselves: the one place where an error becomes a status.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use vestibule_http1::{Name, reason};
-use vestibule_upstream::{ClientError, Error, Refused};
+use vestibule_config::{Config, PageKind};
+use vestibule_http1::RequestError;
+use vestibule_upstream::{ClientError, Error, MaintenancePage, Refused, Upstream};
 
+use crate::accept::Accept;
+use crate::page::{self, Body};
 use crate::request::Request;
 
 /// Seconds after which a client may try again when the application is away.
 const RETRY_AFTER: u32 = 5;
+/// The same when the operator stopped it: that takes minutes.
+const RETRY_AFTER_STOP: u32 = 30;
+
+/// The methods that pass, of those that are registered; others pass too.
+const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Status by which a client that left is logged; nginx's number.
 pub const CLIENT_LEFT: u16 = 499;
@@ -21,9 +30,11 @@ pub struct Own {
     /// Type of the body.
     pub content_type: &'static str,
     /// The body.
-    pub body: Cow<'static, str>,
+    pub body: Body,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
+    /// `Allow`.
+    pub allow: Option<&'static str>,
     /// Whether the connection must not be used again.
     pub close: bool,
     /// For the log: why.
@@ -31,9 +42,10 @@ pub struct Own {
 }
 
 /// What an error of the upstream is to the client.
-pub(crate) fn of_error(error: &Error, request: &Request<'_>) -> Own {
+pub(crate) fn of_error(config: &Config, upstream: &Upstream, error: &Error, request: &Request<'_>) -> Own {
     let (status, retry_after, close) = match error {
-        Error::NotHeld(Refused::Full | Refused::Memory | Refused::Stopped) | Error::HeldTooLong(_) => {
+        Error::NotHeld(Refused::Stopped) => return stopped(config, upstream, request),
+        Error::NotHeld(Refused::Full | Refused::Memory) | Error::HeldTooLong(_) => {
             (503, Some(RETRY_AFTER), false)
         }
         Error::Connect(_) => (503, Some(RETRY_AFTER), false),
@@ -45,42 +57,84 @@ pub(crate) fn of_error(error: &Error, request: &Request<'_>) -> Own {
         Error::Client(ClientError::TooLarge) => (413, None, true),
         Error::Client(ClientError::Chunks(_)) => (400, None, true),
     };
-    let mut own = page(status, accepts_json(request));
+    let mut own = answer(config, status, &Accept::of(request), None);
     own.retry_after = retry_after;
     own.close = close;
     own.why = Cow::Owned(with_causes(error));
     own
 }
 
-/// The answer to a request for which there is no route.
-pub(crate) fn no_route(request: &Request<'_>) -> Own {
-    let mut own = page(404, accepts_json(request));
-    own.why = Cow::Borrowed("no route");
+/// The answer while the operator has stopped the application, by an order or by the maintenance file.
+pub(crate) fn stopped(config: &Config, upstream: &Upstream, request: &Request<'_>) -> Own {
+    let page = upstream.maintenance_page();
+    let mut own = answer(config, 503, &Accept::of(request), page.as_ref());
+    own.retry_after = Some(RETRY_AFTER_STOP);
+    own.why = Cow::Borrowed("the application is stopped");
     own
 }
 
+/// The answer to a request that ends here for what it is: no route (404), a method that is not served (405), an
+/// expectation that cannot be met (417), a field that makes no sense (400).
+pub(crate) fn refused(config: &Config, status: u16, why: &'static str, request: &Request<'_>) -> Own {
+    let mut own = answer(config, status, &Accept::of(request), None);
+    // RFC 9110 15.5.6
+    own.allow = (status == 405).then_some(ALLOW);
+    own.why = Cow::Borrowed(why);
+    own
+}
+
+/// The answer to OPTIONS that is meant for us (RFC 9110 9.3.7).
+pub(crate) fn options() -> Own {
+    Own {
+        status: 200,
+        content_type: "",
+        body: Body::Made(Vec::new()),
+        retry_after: None,
+        allow: Some(ALLOW),
+        close: false,
+        why: Cow::Borrowed(""),
+    }
+}
+
 /// The answer to a head that is not valid; its fields cannot be trusted to say what the client accepts.
-pub fn bad_head(error: &vestibule_http1::RequestError) -> Own {
-    let mut own = page(error.status(), false);
+pub fn bad_head(config: &Config, error: &RequestError) -> Own {
+    let mut own = answer(config, error.status(), &Accept::default(), None);
     own.close = true;
     own.why = Cow::Owned(error.to_string());
     own
 }
 
 /// The answer to a connection that does not begin as it has to, for the reason `why`, which only the log tells.
-pub fn bad_start(status: u16, why: impl Into<Cow<'static, str>>) -> Own {
-    let mut own = page(status, false);
+pub fn bad_start(config: &Config, status: u16, why: impl Into<Cow<'static, str>>) -> Own {
+    let mut own = answer(config, status, &Accept::default(), None);
     own.close = true;
     own.why = why.into();
     own
 }
 
 /// The answer to a client that did not finish its head in time.
-pub fn slow_head() -> Own {
-    let mut own = page(408, false);
+pub fn slow_head(config: &Config) -> Own {
+    let mut own = answer(config, 408, &Accept::default(), None);
     own.close = true;
     own.why = Cow::Borrowed("the request's head did not come in time");
     own
+}
+
+/// An answer with the best page for it.
+fn answer(config: &Config, status: u16, accept: &Accept<'_>, first: Option<&MaintenancePage>) -> Own {
+    let pages = config.error_pages.iter().filter(|page| page.status == status);
+    let pages: Vec<(PageKind, &Arc<[u8]>)> = pages.map(|page| (page.kind, &page.body)).collect();
+    let first = first.map(|page| (page.kind, &page.body));
+    let page = page::best(status, accept, first, &pages);
+    Own {
+        status,
+        content_type: page.content_type,
+        body: page.body,
+        retry_after: None,
+        allow: None,
+        close: false,
+        why: Cow::Borrowed(""),
+    }
 }
 
 /// What the error says, and what caused it.
@@ -93,64 +147,4 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Whether the client would rather have JSON: it names a JSON type before any HTML, or no HTML at all.
-fn accepts_json(request: &Request<'_>) -> bool {
-    let Some(accept) = request.head.field(request.bytes, Name::Accept) else { return false };
-    let accept = accept.to_ascii_lowercase();
-    let position = |part: &[u8]| accept.windows(part.len()).position(|window| window == part);
-    match (position(b"json"), position(b"html")) {
-        (Some(json), Some(html)) => json < html,
-        (Some(_), None) => true,
-        _ => false,
-    }
-}
-
-fn explanation(status: u16) -> &'static str {
-    match status {
-        400 => "The request could not be understood.",
-        404 => "There is nothing at this address.",
-        408 => "The request took too long to arrive.",
-        413 => "The request is too large.",
-        414 => "The address is too long.",
-        431 => "The request's header is too large.",
-        501 => "The request asks for something that is not supported here.",
-        502 => {
-            "The application stopped before it answered. Whether the request was carried out is not known."
-        }
-        503 => "The application is not available at the moment. Please try again in a few seconds.",
-        504 => "The application took too long to answer.",
-        507 => "There is no room for the request at the moment. Please try again later.",
-        505 => "This version of HTTP is not supported here.",
-        _ => "The request could not be answered.",
-    }
-}
-
-/// A small page for `status`.
-fn page(status: u16, json: bool) -> Own {
-    let (title, text) = (reason(status), explanation(status));
-    let (content_type, body) = if json {
-        (
-            "application/json",
-            format!("{{\"status\":{status},\"error\":\"{title}\",\"message\":\"{text}\"}}\n"),
-        )
-    } else {
-        (
-            "text/html; charset=utf-8",
-            format!(
-                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{status} {title}</title>\
-                 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;padding:0 1em}}</style>\
-                 <h1>{status} {title}</h1><p>{text}</p></html>\n"
-            ),
-        )
-    };
-    Own {
-        status,
-        content_type,
-        body: Cow::Owned(body),
-        retry_after: None,
-        close: false,
-        why: Cow::Borrowed(""),
-    }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use vestibule_config::RouteId;
+use vestibule_http1::{Method, Name};
 use vestibule_upstream::{Answer, Client, Trace};
 
 use crate::forward::forward;
@@ -63,24 +64,67 @@ pub async fn stack(
         upstream: None,
         trace: Trace::default(),
     };
+    if let Some(own) = end_here(worker, request) {
+        return (Response::Own(own), record);
+    }
     let host = request.head.host.of(request.bytes);
     let path = request.head.path(request.bytes);
     record.route = worker.config.routes.find(host, path);
-    let Some(route) = record.route.and_then(|id| worker.config.route(id)) else {
-        return (Response::Own(respond::no_route(request)), record);
+    let route = record.route.and_then(|id| worker.config.route(id));
+    let Some((route, upstream)) =
+        route.and_then(|route| Some((route, worker.upstreams.get(route.upstream.0)?)))
+    else {
+        return (Response::Own(respond::refused(&worker.config, 404, "no route", request)), record);
     };
     record.upstream = Some(route.upstream.0);
-    let Some(upstream) = worker.upstreams.get(route.upstream.0) else {
-        return (Response::Own(respond::no_route(request)), record);
-    };
+    if upstream.is_stopped() {
+        // At once: not after a body that nobody will read.
+        return (Response::Own(respond::stopped(&worker.config, upstream, request)), record);
+    }
     let about = (record.client, &record.id);
     let to = (upstream, &route.buffer);
     let response = match forward(worker, to, request, about, scratch, client, &mut record.trace).await {
         Ok(answer) => Response::Upstream(answer),
         Err(error) => {
             upstream.count_failure(&error);
-            Response::Own(respond::of_error(&error, request))
+            Response::Own(respond::of_error(&worker.config, upstream, &error, request))
         }
     };
     (response, record)
+}
+
+/// The answer to a request that is for us, or that no application may see.
+fn end_here(worker: &Worker, request: &Request<'_>) -> Option<Own> {
+    let head = request.head;
+    let refused = |status, why| Some(respond::refused(&worker.config, status, why, request));
+    if head.expect_unknown {
+        return refused(417, "an expectation other than 100-continue");
+    }
+    match head.method_kind {
+        // It would show a script the fields that it must not see: cookies, and what we add (RFC 9110 9.3.8).
+        Method::Trace => refused(405, "TRACE"),
+        Method::Options if head.is_for_server(request.bytes) => Some(respond::options()),
+        Method::Options => match max_forwards(request) {
+            Ok(Some(0)) => Some(respond::options()),
+            Ok(_) => None,
+            Err(why) => refused(400, why),
+        },
+        _ => None,
+    }
+}
+
+/// How many more times an OPTIONS may be forwarded (RFC 9110 7.6.2).
+pub(crate) fn max_forwards(request: &Request<'_>) -> Result<Option<u64>, &'static str> {
+    let mut fields = request.head.fields.iter().filter(|field| field.kind == Name::MaxForwards);
+    let Some(field) = fields.next() else { return Ok(None) };
+    if fields.next().is_some() {
+        return Err("more than one Max-Forwards");
+    }
+    let digits = field.value.of(request.bytes);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err("Max-Forwards is not a number");
+    }
+    // More than a number holds is as good as no limit, and may be lowered.
+    let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    Ok(Some(number.unwrap_or(u64::MAX)))
 }

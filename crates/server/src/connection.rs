@@ -14,7 +14,7 @@ use vestibule_http1::{HeadLimits, Method, Version};
 use vestibule_proxy::{Outcome, Own, Peer, Record, Request, bad_head, bad_start, slow_head, stack};
 use vestibule_upstream::{Deadline, Stream};
 
-use crate::exchange::{Exchange, write_all};
+use crate::exchange::{Exchange, write_with};
 use crate::head::{self, Asked};
 use crate::house::{Counted, Ground, House, Place};
 use crate::inbound::{Inbound, READ_SIZE};
@@ -134,7 +134,7 @@ async fn introduction(
     ground: &mut Ground,
 ) -> Next {
     let Ground { received, scratch } = ground;
-    let header = match read_header(stream, deadline, received).await {
+    let header = match read_header(house, stream, deadline, received).await {
         Ok(header) => header,
         Err(NoHeader::Nothing) => return Next::Wait,
         Err(NoHeader::Gone) => return Next::Close,
@@ -166,6 +166,7 @@ enum NoHeader {
 
 /// Reads until the PROXY protocol header is whole. No byte of it extends the time limit.
 async fn read_header(
+    house: &House,
     stream: &mut Stream,
     deadline: &Deadline,
     received: &mut vestibule_upstream::Buffer,
@@ -175,7 +176,10 @@ async fn read_header(
             match ProxyHeader::parse(received.filled()) {
                 Ok(Some(header)) => return Poll::Ready(Ok(header)),
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(NoHeader::Refused(bad_start(400, error.to_string())))),
+                Err(error) => {
+                    let own = bad_start(&house.worker.config, 400, error.to_string());
+                    return Poll::Ready(Err(NoHeader::Refused(own)));
+                }
             }
             match received.poll_fill(stream, cx, READ_SIZE) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoHeader::Gone)),
@@ -183,7 +187,8 @@ async fn read_header(
                 Poll::Pending if received.is_empty() => return Poll::Ready(Err(NoHeader::Nothing)),
                 Poll::Pending => {
                     let why = "the PROXY protocol header did not come in time";
-                    return deadline.poll(cx).map(|()| Err(NoHeader::Refused(bad_start(408, why))));
+                    let own = || bad_start(&house.worker.config, 408, why);
+                    return deadline.poll(cx).map(|()| Err(NoHeader::Refused(own())));
                 }
             }
         }
@@ -270,14 +275,14 @@ async fn read_head(
                 match scratch.head.parse(received.filled(), &mut scanned, &limits) {
                     Ok(true) => return Poll::Ready(Ok(Head::Whole)),
                     Ok(false) => {}
-                    Err(error) => return Poll::Ready(Err(bad_head(&error))),
+                    Err(error) => return Poll::Ready(Err(bad_head(&house.worker.config, &error))),
                 }
             }
             match received.poll_fill(stream, cx, READ_SIZE) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(Head::Gone)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !has_begun => return Poll::Ready(Ok(Head::Nothing)),
-                Poll::Pending => return deadline.poll(cx).map(|()| Err(slow_head())),
+                Poll::Pending => return deadline.poll(cx).map(|()| Err(slow_head(&house.worker.config))),
             }
         }
     })
@@ -294,8 +299,8 @@ async fn refuse(
 ) -> Next {
     let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false };
     scratch.answer.clear();
-    head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
-    let _ = write_all(stream, &mut scratch.answer, house.limits()).await;
+    let rest = head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
+    let _ = write_with(stream, &mut scratch.answer, rest, house.limits()).await;
     // What cannot be read has no method and no path; who sent it, when and why it was refused is all there is to log.
     let head = vestibule_http1::RequestHead::default();
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);

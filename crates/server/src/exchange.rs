@@ -15,7 +15,7 @@ use crate::connection::Next;
 use crate::head::{self, Asked, BodyFraming};
 use crate::house::House;
 use crate::inbound::Inbound;
-use crate::outflow::{FlowError, Outflow, WriteError};
+use crate::outflow::{FLUSH, FlowError, Outflow, WriteError};
 use crate::tunnel;
 
 /// Writes `bytes` and empties it.
@@ -37,6 +37,21 @@ pub(crate) async fn write_all(
         }
     })
     .await
+}
+
+/// Writes `bytes`, which it empties, and then `rest`, with no more than a piece of that in memory.
+pub(crate) async fn write_with(
+    stream: &mut Stream,
+    bytes: &mut Vec<u8>,
+    rest: &[u8],
+    limits: &Limits,
+) -> Result<(), WriteError> {
+    write_all(stream, bytes, limits).await?;
+    for piece in rest.chunks(FLUSH) {
+        bytes.extend_from_slice(piece);
+        write_all(stream, bytes, limits).await?;
+    }
+    Ok(())
 }
 
 /// A request and what becomes of it, up to its line in the access log.
@@ -83,9 +98,9 @@ impl Exchange<'_> {
         }
         let is_read = inbound.is_read();
         let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
-        head::write_own(out, own, self.asked(), keep, &self.house.worker);
+        let rest = head::write_own(out, own, self.asked(), keep, &self.house.worker);
         self.sent = if self.request.head.method_kind == Method::Head { 0 } else { own.body.len() as u64 };
-        match write_all(inbound.stream, out, self.house.limits()).await {
+        match write_with(inbound.stream, out, rest, self.house.limits()).await {
             Ok(()) => {
                 self.log(Outcome::Answered, &own.why);
                 match (keep, is_read) {

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use vestibule_http1::{BodyLength, Method, Name, ResponseHead, Version, field, number_field, status_line};
 use vestibule_proxy::{Own, Worker, is_of_this_hop};
 
+use crate::outflow::FLUSH;
+
 /// How the body of an answer to the client is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
@@ -50,6 +52,7 @@ pub(crate) fn write(
         has_date |= line.kind == Name::Date;
         let name = line.name.of(bytes);
         let is_dropped = (is_of_this_hop(line.kind) && !(line.kind == Name::Trailer && asked.takes_trailers))
+            || is_for_front_end(line.kind)
             || (nominates && head.is_nominated(bytes, name));
         if !is_dropped {
             field(out, name, line.value.of(bytes));
@@ -83,20 +86,40 @@ pub(crate) fn write(
     end(out, asked, keep_alive);
 }
 
-/// Writes an answer of our own, head and body.
-pub(crate) fn write_own(out: &mut Vec<u8>, own: &Own, asked: Asked, keep_alive: bool, worker: &Worker) {
+/// Instructions of the application to the front-end before it. They name files and places that clients need not know.
+fn is_for_front_end(kind: Name) -> bool {
+    matches!(kind, Name::XAccel | Name::XAccelBuffering | Name::XSendfile)
+}
+
+/// Writes an answer of our own, head and body; gives what is left to write of a long body, so that a page which all
+/// clients share is not copied whole for each.
+pub(crate) fn write_own<'a>(
+    out: &mut Vec<u8>,
+    own: &'a Own,
+    asked: Asked,
+    keep_alive: bool,
+    worker: &Worker,
+) -> &'a [u8] {
     status_line(out, own.status, b"");
     worker.write_date(out, SystemTime::now());
-    field(out, b"Content-Type", own.content_type.as_bytes());
+    if !own.content_type.is_empty() {
+        field(out, b"Content-Type", own.content_type.as_bytes());
+    }
     number_field(out, b"Content-Length", own.body.len() as u64);
+    if let Some(methods) = own.allow {
+        field(out, b"Allow", methods.as_bytes());
+    }
     if let Some(seconds) = own.retry_after {
         number_field(out, b"Retry-After", u64::from(seconds));
     }
     field(out, b"Cache-Control", b"no-store");
     end(out, asked, keep_alive);
-    if asked.method != Method::Head {
-        out.extend_from_slice(own.body.as_bytes());
+    if asked.method == Method::Head {
+        return b"";
     }
+    let (first, rest) = own.body.split_at_checked(FLUSH).unwrap_or((&own.body, b""));
+    out.extend_from_slice(first);
+    rest
 }
 
 fn end(out: &mut Vec<u8>, asked: Asked, keep_alive: bool) {

@@ -11,7 +11,7 @@ use vestibule_upstream::{PIECE, Spool, SpoolError, Store, Stream};
 use crate::pace::Pace;
 
 /// Bytes are written to the client when this much has come together, or when no more is there.
-const FLUSH: usize = 64 * 1024;
+pub(crate) const FLUSH: usize = 64 * 1024;
 
 /// Why bytes could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
