@@ -17,6 +17,7 @@ mod errors;
 mod examples;
 mod forwarding;
 mod hold;
+mod intermediary;
 mod kept;
 mod kill;
 mod limits;

@@ -5,8 +5,9 @@ use std::time::{Instant, SystemTime};
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
+use vestibule_config::Fields;
 use vestibule_http1::{HeadLimits, Method, RequestHead, ResponseHead};
-use vestibule_proxy::{Peer, Request, RequestId, write_head};
+use vestibule_proxy::{About, Peer, Request, RequestId, write_head};
 
 /// Shows the allocations of each bench; a bench without them shows none.
 #[global_allocator]
@@ -92,11 +93,13 @@ fn write_request(bencher: Bencher<'_, '_>, name: &str) {
         arrived_at: SystemTime::now(),
         serial: 1,
     };
+    let fields = Fields::default();
     let mut out = Vec::with_capacity(4096);
     bencher.counter(BytesCount::of_slice(bytes)).bench_local(|| {
         out.clear();
         let id = RequestId::of(&request);
-        write_head(&mut out, black_box(&request), (address, &id), true);
+        let about = About { client: address, id: &id, fields: &fields };
+        write_head(&mut out, black_box(&request), about, true);
         assert!(out.len() > bytes.len());
     });
 }

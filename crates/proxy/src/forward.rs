@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use vestibule_config::Buffer;
-use vestibule_http1::{Method, Name, field, is_websocket_key};
+use vestibule_config::{Buffer, Fields};
+use vestibule_http1::{Method, Name, field, is_websocket_key, number_field};
 use vestibule_upstream::{Answer, Client, Error, Offer, Outgoing, Ticket, Trace, Upstream};
 
 use crate::body::Reading;
 use crate::forwarded;
 use crate::request::Request;
 use crate::request_id::RequestId;
+use crate::stack::max_forwards;
 use crate::worker::{Scratch, Worker};
 
 /// Sends `request` to `upstream` and brings its answer.
@@ -21,7 +22,7 @@ pub(crate) async fn forward(
     worker: &Worker,
     (upstream, buffer): (&Arc<Upstream>, &Buffer),
     request: &Request<'_>,
-    about: (IpAddr, &RequestId),
+    about: About<'_>,
     scratch: &mut Scratch,
     client: &mut dyn Client,
     trace: &mut Trace,
@@ -44,14 +45,24 @@ pub(crate) async fn forward(
     upstream.send(worker.id, ticket, &mut outgoing, client, trace).await
 }
 
+/// What is told about a request beside its own head.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The address it really came from.
+    pub client: IpAddr,
+    /// Its identity.
+    pub id: &'a RequestId,
+    /// Which fields are added, and which may pass.
+    pub fields: &'a Fields,
+}
+
+/// Room for what is written beside the request's own head: the usual fields, and a name as long as a host may have.
+const ADDED: usize = 640;
+
 /// Writes the request line and every field but those of the framing and the empty line.
-pub fn write_head(
-    out: &mut Vec<u8>,
-    request: &Request<'_>,
-    (address, id): (IpAddr, &RequestId),
-    keeps_connection: bool,
-) {
+pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, keeps_connection: bool) {
     let Request { head, bytes, .. } = *request;
+    out.reserve(bytes.len() + ADDED);
     out.extend_from_slice(head.method.of(bytes));
     out.push(b' ');
     head.write_path_and_query(bytes, out);
@@ -61,14 +72,18 @@ pub fn write_head(
     for line in &head.fields {
         let name = line.name.of(bytes);
         let stays = match line.kind {
-            Name::Other => !line.underscore,
+            Name::Other => !line.underscore || (about.fields.underscores && !is_disguised(name)),
+            Name::MaxForwards if head.method_kind == Method::Options => {
+                write_max_forwards(out, request);
+                false
+            }
             kind => !is_of_this_hop(kind) && kind != Name::Host && !forwarded::is_replaced(kind),
         };
         if stays && !(nominates && head.is_nominated(bytes, name)) {
             field(out, name, line.value.of(bytes));
         }
     }
-    forwarded::write(out, request, address, id);
+    forwarded::write(out, request, about);
     match offered(request) {
         Some(offer) => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
@@ -101,6 +116,26 @@ fn offered<'a>(request: &Request<'a>) -> Option<Offer<'a>> {
         .map(|(_, key)| key);
     let key = keys.next().filter(|key| is_websocket_key(key) && request.head.method_kind == Method::Get)?;
     keys.next().is_none().then_some(Offer { protocols, websocket_key: Some(key) })
+}
+
+/// Whether a name with underscores is, in a Rack environment, one that decides something: those never pass.
+#[cold]
+fn is_disguised(name: &[u8]) -> bool {
+    // No name that decides something is as long as this.
+    let mut plain = [0; 32];
+    let Some(plain) = plain.get_mut(..name.len()) else { return false };
+    for (byte, plain) in name.iter().zip(plain.iter_mut()) {
+        *plain = if *byte == b'_' { b'-' } else { *byte };
+    }
+    Name::classify(plain) != Name::Other
+}
+
+/// One less (RFC 9110 7.6.2); 0 was answered before, and what is no number too.
+#[cold]
+fn write_max_forwards(out: &mut Vec<u8>, request: &Request<'_>) {
+    if let Ok(Some(left)) = max_forwards(request) {
+        number_field(out, b"Max-Forwards", left.saturating_sub(1));
+    }
 }
 
 /// Fields that belong to one connection (RFC 9110 7.6.1), and those of the framing, which is written anew. `Expect`

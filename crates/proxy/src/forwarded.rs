@@ -1,16 +1,18 @@
-//! Who the client is, and what is told of it to the application: `X-Forwarded-*`, `X-Real-IP`, `X-Request-*`.
+//! Who the client is, and what is told of it to the application: `X-Forwarded-*`, `X-Real-IP`, `X-Request-*`, `Via` and,
+//! if asked for, `Forwarded`.
 //!
-//! What a trusted peer says is extended, what anybody else says is overwritten.
+//! What a trusted peer says is extended, what anybody else says is overwritten. `Via` is extended whoever said it: it is
+//! about the way, not about trust.
 
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
 use ipnet::IpNet;
-use vestibule_http1::{Name, field, number_field};
+use vestibule_http1::{Name, Version, field, number_field};
 
+use crate::forward::About;
 use crate::request::{Request, is_trusted};
-use crate::request_id::RequestId;
 
 /// The address that the request really comes from: the rightmost one that is not trusted.
 pub(crate) fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> IpAddr {
@@ -34,7 +36,7 @@ pub(crate) fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> IpAddr
 }
 
 /// Writes the fields that tell the application about the client.
-pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, client: IpAddr, id: &RequestId) {
+pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) {
     let Request { head, bytes, peer, .. } = *request;
     let told = |name: Name| if peer.is_trusted { head.field(bytes, name) } else { None };
 
@@ -45,11 +47,20 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, client: IpAddr, id
             out.extend_from_slice(b", ");
         }
     }
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{}\r\nX-Real-IP: {client}\r\n", peer.address);
+    let start = out.len();
+    write_address(out, peer.address);
+    let end = out.len();
+    out.extend_from_slice(b"\r\nX-Real-IP: ");
+    if about.client == peer.address {
+        out.extend_from_within(start..end);
+    } else {
+        write_address(out, about.client);
+    }
+    out.extend_from_slice(b"\r\n");
 
     let own_proto: &[u8] = if request.is_tls { b"https" } else { b"http" };
-    field(out, b"X-Forwarded-Proto", told(Name::XForwardedProto).unwrap_or(own_proto));
+    let proto = told(Name::XForwardedProto).unwrap_or(own_proto);
+    field(out, b"X-Forwarded-Proto", proto);
     let host = told(Name::XForwardedHost).unwrap_or_else(|| head.host.of(bytes));
     if !host.is_empty() {
         field(out, b"X-Forwarded-Host", host);
@@ -61,7 +72,15 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, client: IpAddr, id
             field(out, name, value);
         }
     }
-    field(out, b"X-Request-Id", id.as_bytes());
+    if about.fields.forwarded {
+        write_forwarded(out, request, (host, proto));
+    }
+    if let Some(name) = &about.fields.via {
+        out.extend_from_slice(if head.version == Version::Http10 { b"Via: 1.0 " } else { b"Via: 1.1 " });
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    field(out, b"X-Request-Id", about.id.as_bytes());
     match told(Name::XRequestStart) {
         Some(start) => field(out, b"X-Request-Start", start),
         None => {
@@ -72,6 +91,95 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, client: IpAddr, id
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// Writes an address; the most frequent kind without the machinery of formatting.
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            let mut digits = itoa::Buffer::new();
+            out.extend_from_slice(digits.format(first).as_bytes());
+            for octet in rest {
+                out.push(b'.');
+                out.extend_from_slice(digits.format(octet).as_bytes());
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(address) => {
+            let _ = write!(out, "{address}");
+        }
+    }
+}
+
+/// Writes `Forwarded` (RFC 7239): one element for each hop, ours last.
+///
+/// Host and scheme stand in one element only, the first, because applications read the last that they find (Rack does)
+/// and it is the client's that they want. A trusted peer that speaks only `X-Forwarded-For` is translated: Rack believes
+/// `Forwarded` before the others, and would take that peer for the client.
+fn write_forwarded(out: &mut Vec<u8>, request: &Request<'_>, (host, proto): (&[u8], &[u8])) {
+    let Request { head, bytes, peer, .. } = *request;
+    let values = |name: Name| {
+        let fields = head.fields.iter().filter(move |field| peer.is_trusted && field.kind == name);
+        fields.map(|field| field.value.of(bytes)).filter(|value| !value.is_empty())
+    };
+    out.extend_from_slice(b"Forwarded: ");
+    let mut is_told = false;
+    for value in values(Name::Forwarded) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+        is_told = true;
+    }
+    let mut write_client = |out: &mut Vec<u8>, address: Option<IpAddr>| {
+        write_node(out, address);
+        if !std::mem::replace(&mut is_told, true) {
+            if !host.is_empty() {
+                out.extend_from_slice(b";host=");
+                write_value(out, host);
+            }
+            out.extend_from_slice(b";proto=");
+            write_value(out, proto);
+        }
+    };
+    if values(Name::Forwarded).next().is_none() {
+        for address in values(Name::XForwardedFor).flat_map(|value| value.split(|&byte| byte == b',')) {
+            write_client(out, str::from_utf8(address).ok().and_then(|text| text.trim().parse().ok()));
+            out.extend_from_slice(b", ");
+        }
+    }
+    write_client(out, Some(peer.address));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes who is at one end of a hop (RFC 7239 6).
+fn write_node(out: &mut Vec<u8>, address: Option<IpAddr>) {
+    out.extend_from_slice(b"for=");
+    match address {
+        Some(address @ IpAddr::V4(_)) => write_address(out, address),
+        Some(address @ IpAddr::V6(_)) => {
+            out.extend_from_slice(b"\"[");
+            write_address(out, address);
+            out.extend_from_slice(b"]\"");
+        }
+        None => out.extend_from_slice(b"unknown"),
+    }
+}
+
+/// Writes a value as a token, or quoted if it is none (RFC 7239 4).
+fn write_value(out: &mut Vec<u8>, value: &[u8]) {
+    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if !value.is_empty() && value.iter().all(is_token_byte) {
+        out.extend_from_slice(value);
+        return;
+    }
+    out.push(b'"');
+    for &byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 /// Whether a field of the client's is left out because it is written anew, or must not pass.

@@ -19,7 +19,7 @@ pub use access_log::{AccessLog, Entry, Outcome};
 pub use forward::is_of_this_hop;
 // For the micro benches alone, which stand outside of the crate: everything else goes through `stack`.
 #[doc(hidden)]
-pub use forward::write_head;
+pub use forward::{About, write_head};
 pub use log_file::{LogError, LogFile};
 pub use page::Body;
 pub use request::{Peer, Request};

@@ -6,7 +6,7 @@ use vestibule_config::RouteId;
 use vestibule_http1::{Method, Name};
 use vestibule_upstream::{Answer, Client, Trace};
 
-use crate::forward::forward;
+use crate::forward::{About, forward};
 use crate::forwarded::client_address;
 use crate::request::Request;
 use crate::request_id::RequestId;
@@ -81,7 +81,7 @@ pub async fn stack(
         // At once: not after a body that nobody will read.
         return (Response::Own(respond::stopped(&worker.config, upstream, request)), record);
     }
-    let about = (record.client, &record.id);
+    let about = About { client: record.client, id: &record.id, fields: &worker.config.fields };
     let to = (upstream, &route.buffer);
     let response = match forward(worker, to, request, about, scratch, client, &mut record.trace).await {
         Ok(answer) => Response::Upstream(answer),
