@@ -18,7 +18,16 @@ fn every_configuration_in_the_readme_passes_the_check() {
     let examples = blocks(&readme, "toml");
     assert!(examples.len() >= 3, "{} examples found", examples.len());
     let dir = Dir::new();
+    // What the examples take to be there is there, in a place of our own.
+    let app = dir.join("app");
+    for path in ["public", "shared"] {
+        std::fs::create_dir_all(app.join(path)).expect("a directory");
+    }
+    for page in ["404.html", "503.html", "503.json"] {
+        std::fs::write(app.join("public").join(page), "{}").expect("a page");
+    }
     for example in examples {
+        let example = example.replace("/srv/app", &app.display().to_string());
         let file = dir.join("vestibule.toml");
         std::fs::write(&file, &example).expect("written");
         let check = Command::new(env!("CARGO_BIN_EXE_vestibule"))
