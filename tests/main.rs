@@ -10,6 +10,7 @@ mod support;
 
 mod access_log;
 mod answers;
+mod bad_input;
 mod demo;
 mod drain;
 mod error_pages;

@@ -118,7 +118,12 @@ impl<S: Read + Write> Client<S> {
     }
 
     fn read_response(&mut self, head_only: bool) -> io::Result<Response> {
-        let mut response = self.response_head()?;
+        let head = self.response_head()?;
+        self.body(head, head_only)
+    }
+
+    /// Reads what follows the head of an answer; `head_only` for an answer to HEAD.
+    pub(crate) fn body(&mut self, mut response: Response, head_only: bool) -> io::Result<Response> {
         let status = response.status;
         if head_only || status < 200 || status == 204 || status == 304 {
             return Ok(response);

@@ -1,11 +1,13 @@
 //! The harness: Vestibule and real Rack servers as processes, clients, load, and origins that misbehave on order.
 
 pub(crate) mod app;
+pub(crate) mod canonical;
 pub(crate) mod client;
 pub(crate) mod dir;
 pub(crate) mod fake;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod turn;
 pub(crate) mod vestibule;
