@@ -1,6 +1,7 @@
 //! D: Content-Length.
 
-use super::oracle::{Case, F, LARGEST_BODY, R, Stand, judge, post, post_with};
+use super::oracle::{Case, F, R, judge};
+use crate::support::stand::{LARGEST_BODY, Stand, post, post_with};
 
 const HELLO: &str = "hello";
 
@@ -113,6 +114,7 @@ fn d31_a_body_that_ends_too_early_reaches_nobody() {
         // What is there could be a request of its own.
         post_with("Content-Length: 100\r\n", "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"),
         post_with("Content-Length: 60000\r\n", "x".repeat(59_999)),
+        post_with("Content-Length: 200000\r\n", "x".repeat(199_999)),
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nhello".to_vec(),
     ] {
         if let Err(fault) = stand.breaks_off(&bytes) {
@@ -139,4 +141,13 @@ fn d32_a_body_where_the_method_needs_none() {
             }),
         );
     }
+    // Nobody needs the body of what we answer ourselves, and yet it is no request.
+    judge([
+        Case::new("OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", &[200, 204, 400]),
+        Case::new(
+            "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nContent-Length: 5\r\n\r\nhello",
+            &[200, 204, 400],
+        ),
+        Case::new("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\nhello", &[400, 405, 501]),
+    ]);
 }

@@ -1,6 +1,7 @@
 //! C: fields.
 
-use super::oracle::{Case, F, R, judge, post, post_with};
+use super::oracle::{Case, F, R, judge};
+use crate::support::stand::{post, post_with};
 
 #[test]
 fn c19_lines_that_are_no_field() {

@@ -7,8 +7,12 @@
 
 mod oracle;
 
+mod chunks;
 mod content_length;
+mod desync;
 mod fields;
 mod host;
+mod hostile_application;
 mod request_line;
+mod slow_peer;
 mod transfer_encoding;

@@ -1,16 +1,12 @@
 //! Judges a case of bad input.
 
-use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::canonical::Canonical;
 use crate::support::client::{Client, Response};
-use crate::support::dir::Dir;
-use crate::support::origin::{MARK, Origin};
-use crate::support::vestibule::{Vestibule, config};
-use crate::support::wait::seconds;
+use crate::support::origin::MARK;
+use crate::support::stand::{Stand, further, own_answer, send};
 
 /// Refused as malformed.
 pub(crate) const R: &[u16] = &[400];
@@ -19,8 +15,8 @@ pub(crate) const S: &[u16] = &[400, 501];
 /// Forwarded.
 pub(crate) const F: &[u16] = &[200];
 
-/// Bodies above this are refused in these tests.
-pub(crate) const LARGEST_BODY: u64 = 1024 * 1024;
+/// After these the client's next bytes may mean anything.
+const MUST_CLOSE: &[u16] = &[400, 413, 414, 431, 501, 505];
 
 /// Longest input that is also sent byte by byte.
 const BYTEWISE: usize = 400;
@@ -47,28 +43,6 @@ impl Case {
     }
 }
 
-/// A request with this request line, and Host.
-pub(crate) fn line(line: impl AsRef<[u8]>) -> Vec<u8> {
-    [line.as_ref(), b"\r\nHost: a\r\n\r\n"].concat()
-}
-
-/// The base request with these lines behind its Host; each ends in CRLF.
-pub(crate) fn post(lines: impl AsRef<[u8]>) -> Vec<u8> {
-    [b"POST / HTTP/1.1\r\nHost: a\r\n", lines.as_ref(), b"\r\n"].concat()
-}
-
-/// The same, and a body as it is.
-pub(crate) fn post_with(lines: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> Vec<u8> {
-    [&post(lines), body.as_ref()].concat()
-}
-
-/// A Vestibule in front of an origin that records.
-pub(crate) struct Stand {
-    vestibule: Vestibule,
-    origin: Origin,
-    _dir: Dir,
-}
-
 /// How the bytes of a case are sent.
 #[derive(Debug, Clone, Copy)]
 enum Sending {
@@ -78,14 +52,6 @@ enum Sending {
     Split(usize),
     /// Each byte by itself; a further request follows when the answer is there.
     Bytewise,
-}
-
-static NUMBER: AtomicUsize = AtomicUsize::new(0);
-
-/// A request whose answer can be mistaken for no other, and its path.
-fn further() -> (Vec<u8>, String) {
-    let path = format!("/further-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    (line(format!("GET {path} HTTP/1.1")), path)
 }
 
 /// Judges each case, sent in three ways; panics with all that is wrong.
@@ -103,6 +69,7 @@ pub(crate) fn judge(cases: impl IntoIterator<Item = Case>) {
             if let Err(fault) = stand.judge(case, sending) {
                 let shown = String::from_utf8_lossy(&case.bytes[..case.bytes.len().min(300)]).into_owned();
                 faults.push(format!("{shown:?} sent {sending:?}: {fault}"));
+                break;
             }
         }
     }
@@ -111,31 +78,19 @@ pub(crate) fn judge(cases: impl IntoIterator<Item = Case>) {
 }
 
 impl Stand {
-    pub(crate) fn new() -> Stand {
-        let dir = Dir::new();
-        let origin = Origin::start(&dir.socket());
-        let limits = format!("[limits]\nrequest_timeout = \"5s\"\nbody = \"{} KiB\"\n", LARGEST_BODY / 1024);
-        let vestibule = Vestibule::start(&dir, &config(&dir, &limits));
-        Stand { vestibule, origin, _dir: dir }
-    }
-
-    pub(crate) fn connect(&self) -> Client<TcpStream> {
-        Client::connect(self.vestibule.address()).expect("a connection").patience(seconds(20))
-    }
-
     fn judge(&self, case: &Case, sending: Sending) -> Result<(), String> {
         let before = self.origin.requests().len();
         let (behind, path) = further();
         let mut client = self.connect();
         let is_behind = match sending {
             Sending::Whole => {
-                send(&mut client, &[&case.bytes[..], &behind].concat());
+                send(&mut client, [&case.bytes[..], &behind].concat());
                 true
             }
             Sending::Split(at) => {
                 send(&mut client, &case.bytes[..at]);
                 std::thread::sleep(Duration::from_millis(2));
-                send(&mut client, &[&case.bytes[at..], &behind].concat());
+                send(&mut client, [&case.bytes[at..], &behind].concat());
                 true
             }
             Sending::Bytewise => {
@@ -151,8 +106,7 @@ impl Stand {
         if !case.statuses.contains(&answer.status) {
             return Err(format!("answered {}, not one of {:?}", answer.status, case.statuses));
         }
-        // 405 tells nothing bad of the client; after anything else its next bytes may mean anything.
-        if !is_forwarded && answer.status >= 400 && answer.status != 405 && !answer.closes() {
+        if MUST_CLOSE.contains(&answer.status) && !is_forwarded && !answer.closes() {
             return Err(format!("answered {} and kept the connection", answer.status));
         }
         let mut followed = Vec::new();
@@ -170,11 +124,7 @@ impl Stand {
             Ok(rest) => return Err(format!("a further answer: {:?}", String::from_utf8_lossy(&rest))),
             Err(error) => return Err(format!("the connection did not end: {error}")),
         }
-        let (behind, path) = further();
-        let mut other = self.connect();
-        send(&mut other, &behind);
-        own_answer(&mut other, &path).map_err(|fault| format!("on another connection: {fault}"))?;
-        followed.push(path);
+        followed.push(self.another()?);
         self.judge_origin(before, case, is_forwarded, &answer, &followed)
     }
 
@@ -210,37 +160,6 @@ impl Stand {
         }
         Ok(())
     }
-
-    /// Sends the beginning of a request and then the end of the stream: nothing of it may reach the application, and
-    /// another connection goes on as if nothing had been.
-    pub(crate) fn breaks_off(&self, bytes: &[u8]) -> Result<(), String> {
-        let before = self.origin.requests().len();
-        let mut client = self.connect();
-        send(&mut client, bytes);
-        client.stream().shutdown(Shutdown::Write).expect("half-closed");
-        // An error may be told, or the connection just closed.
-        let told = client.rest().map_err(|error| format!("the connection did not end: {error}"))?;
-        let told = told.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&told);
-        if !told.is_empty() && !told.starts_with(b"HTTP/1.1 4") {
-            return Err(format!("answered {:?}", String::from_utf8_lossy(told)));
-        }
-        let (behind, path) = further();
-        let mut other = self.connect();
-        send(&mut other, &behind);
-        own_answer(&mut other, &path)?;
-        let record = self.origin.record();
-        if let Some(fault) = record.faults().first() {
-            return Err(fault.clone());
-        }
-        let got: Vec<&str> =
-            record.requests[before..].iter().map(|request| request.target.as_str()).collect();
-        if got != [path] { Err(format!("the origin got {got:?}")) } else { Ok(()) }
-    }
-}
-
-/// Writes what the other side takes: it may have refused before the end.
-fn send(client: &mut Client<TcpStream>, bytes: &[u8]) {
-    let _ = client.stream().write_all(bytes);
 }
 
 /// The answer to a case. Interim answers come only to who asked for them.
@@ -252,13 +171,4 @@ fn answer(client: &mut Client<TcpStream>, case: &[u8]) -> Result<Response, Strin
     }
     let is_head = case.trim_ascii_start().starts_with(b"HEAD ") && head.field(MARK).is_some();
     client.body(head, is_head).map_err(|error| format!("half an answer: {error}"))
-}
-
-/// Reads the answer to a further request and says what is wrong with it.
-fn own_answer(client: &mut Client<TcpStream>, path: &str) -> Result<(), String> {
-    let answer = client.response().map_err(|error| format!("{path} has no answer: {error}"))?;
-    if answer.status == 200 && answer.body == format!("GET {path}").as_bytes() {
-        return Ok(());
-    }
-    Err(format!("{path} was answered {}: {:?}", answer.status, answer.text()))
 }

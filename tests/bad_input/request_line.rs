@@ -1,6 +1,7 @@
 //! A: the request line.
 
-use super::oracle::{Case, F, R, judge, line};
+use super::oracle::{Case, F, R, judge};
+use crate::support::stand::line;
 
 #[test]
 fn a01_white_space_around_the_parts_of_the_request_line() {

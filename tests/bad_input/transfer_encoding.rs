@@ -1,6 +1,7 @@
 //! E: Transfer-Encoding, by itself and with a Content-Length before and after it.
 
-use super::oracle::{Case, F, R, S, judge, post_with};
+use super::oracle::{Case, F, R, S, judge};
+use crate::support::stand::post_with;
 
 /// A body that is whole for who counts five bytes and for who reads chunks.
 const EITHER: &str = "0\r\n\r\n";

@@ -82,14 +82,6 @@ pub(crate) enum Seen<'a> {
 type Script = dyn Fn(Seen<'_>) -> Vec<Act> + Send;
 
 impl Origin {
-    /// Answers every whole request with its method and target, and knows no chunks.
-    pub(crate) fn start(path: &Path) -> Origin {
-        Origin::scripted(path, Chunks::Refused, |seen| match seen {
-            Seen::Head(_) => Vec::new(),
-            Seen::Whole(request) => vec![echo(request)],
-        })
-    }
-
     /// Answers as `script` says, which is asked until it gives acts for a request.
     pub(crate) fn scripted(
         path: &Path,
@@ -279,32 +271,34 @@ impl Line {
         }
         self.pause = None;
         for _ in 0..ROUND {
-            match self.acts.pop_front() {
-                Some(Act::Write(bytes)) => match self.stream.write(&bytes) {
-                    Ok(count) if count < bytes.len() => {
-                        self.acts.push_front(Act::Write(bytes[count..].to_vec()))
+            let Some(act) = self.acts.pop_front() else { return };
+            match act {
+                Act::Write(mut bytes) => match self.stream.write(&bytes) {
+                    Ok(count) => {
+                        bytes.drain(..count);
+                        if !bytes.is_empty() {
+                            self.acts.push_front(Act::Write(bytes));
+                        }
                     }
-                    Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.acts.push_front(Act::Write(bytes));
                         return;
                     }
                     Err(_) => return self.acts.clear(), // reading tells that the other side is gone
                 },
-                Some(Act::Repeat(bytes)) => {
+                Act::Repeat(bytes) => {
                     self.acts.push_front(Act::Repeat(bytes.clone()));
                     self.acts.push_front(Act::Write(bytes));
                 }
-                Some(Act::Pause(time)) => {
+                Act::Pause(time) => {
                     self.pause = Some(Instant::now() + time);
                     return;
                 }
-                Some(Act::Close) => {
+                Act::Close => {
                     let _ = self.stream.shutdown(Shutdown::Both);
                     self.is_closed = true;
                     return;
                 }
-                None => return,
             }
         }
     }
