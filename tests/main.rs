@@ -27,6 +27,7 @@ mod proxy_protocol;
 mod replay;
 mod restart;
 mod routes;
+mod rules;
 mod silence;
 mod stalled_log;
 mod streaming;
