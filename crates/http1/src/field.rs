@@ -32,6 +32,8 @@ pub enum Name {
     XForwardedPort,
     XForwardedSsl,
     XForwardedScheme,
+    /// Any other that begins with `X-Forwarded-`.
+    XForwardedOther,
     XRealIp,
     XRequestId,
     XRequestStart,
@@ -57,7 +59,7 @@ impl Name {
     pub fn classify(name: &[u8]) -> Name {
         // The length alone, or with the first letter, leaves few to compare with, mostly none.
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
-        match (name.len(), first) {
+        let kind = match (name.len(), first) {
             (2, _) => pick(name, [(b"te", Name::Te)]),
             (3, _) => pick(name, [(b"via", Name::Via)]),
             (4, _) => pick(name, [(b"host", Name::Host), (b"date", Name::Date)]),
@@ -124,7 +126,15 @@ impl Name {
             (19, _) => pick(name, [(b"proxy-authorization", Name::ProxyAuthorization)]),
             (25, _) => pick(name, [(b"proxy-authentication-info", Name::ProxyAuthenticationInfo)]),
             _ => Name::Other,
+        };
+        const FORWARDED: &[u8] = b"x-forwarded-";
+        if kind == Name::Other
+            && first == b'x'
+            && name.get(..FORWARDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED))
+        {
+            return Name::XForwardedOther;
         }
+        kind
     }
 }
 
@@ -157,7 +167,8 @@ pub struct Field {
 mod tests {
     use super::*;
 
-    const KNOWN: [(&str, Name); 42] = [
+    const KNOWN: [(&str, Name); 43] = [
+        ("X-Forwarded-Prefix", Name::XForwardedOther),
         ("Host", Name::Host),
         ("Connection", Name::Connection),
         ("Keep-Alive", Name::KeepAlive),

@@ -73,6 +73,9 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
         let name = line.name.of(bytes);
         let stays = match line.kind {
             Name::Other => !line.underscore || (about.fields.underscores && !is_disguised(name)),
+            Name::XForwardedOther => {
+                request.peer.is_trusted && (!line.underscore || about.fields.underscores)
+            }
             Name::MaxForwards if head.method_kind == Method::Options => {
                 write_max_forwards(out, request);
                 false
@@ -121,9 +124,10 @@ fn offered<'a>(request: &Request<'a>) -> Option<Offer<'a>> {
 /// Whether a name with underscores is, in a Rack environment, one that decides something: those never pass.
 #[cold]
 fn is_disguised(name: &[u8]) -> bool {
-    // No name that decides something is as long as this.
+    // No name that decides something is as long as this, but for those of which the beginning decides.
     let mut plain = [0; 32];
-    let Some(plain) = plain.get_mut(..name.len()) else { return false };
+    let length = name.len().min(plain.len());
+    let Some(plain) = plain.get_mut(..length) else { return false };
     for (byte, plain) in name.iter().zip(plain.iter_mut()) {
         *plain = if *byte == b'_' { b'-' } else { *byte };
     }

@@ -49,7 +49,7 @@ pub(crate) fn of_error(config: &Config, upstream: &Upstream, error: &Error, requ
             (503, Some(RETRY_AFTER), false)
         }
         Error::Connect(_) => (503, Some(RETRY_AFTER), false),
-        Error::Died(_) | Error::Invalid(_) | Error::Unasked => (502, None, false),
+        Error::Died(_) | Error::Invalid(_) | Error::Unasked | Error::EndlessInterim(_) => (502, None, false),
         Error::NoAnswer(_) => (504, None, false),
         Error::Spool(_) => (507, None, true),
         Error::Client(ClientError::Left) => (CLIENT_LEFT, None, true),

@@ -20,9 +20,12 @@ use crate::house::{Counted, Ground, House, Place};
 use crate::inbound::{Inbound, READ_SIZE};
 use crate::proxy_header::ProxyHeader;
 
-/// Bounds on the lingering close (RFC 9112 9.6): it lets a client that still sends read our last answer.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
+/// Bounds on the lingering close (RFC 9112 9.6), which lets a client that still sends read our last answer: in all, and
+/// without a byte. A browser reads it only when it has sent its whole upload.
+const LINGER_TIME: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024 * 1024;
+const LINGER_READ: usize = 32 * 1024;
 
 /// In a drain a parked connection is still listened to for this long: a request may be on its way.
 const LAST_WAIT: Duration = Duration::from_millis(100);
@@ -323,19 +326,21 @@ async fn linger(stream: &mut Stream) {
     if poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_err() {
         return;
     }
-    let deadline = Deadline::after(LINGER_TIME);
+    let (deadline, silence) = (Deadline::after(LINGER_TIME), Deadline::after(LINGER_SILENCE));
     let mut waste = vestibule_upstream::Buffer::default();
     let mut total = 0;
     while total < LINGER_BYTES {
-        let read = poll_fn(|cx| match waste.poll_fill(stream, cx, READ_SIZE) {
+        let read = poll_fn(|cx| match waste.poll_fill(stream, cx, LINGER_READ) {
             Poll::Ready(Ok(count)) => Poll::Ready(count),
             Poll::Ready(Err(_)) => Poll::Ready(0),
+            Poll::Pending if silence.poll(cx).is_ready() => Poll::Ready(0),
             Poll::Pending => deadline.poll(cx).map(|()| 0),
         })
         .await;
-        if read == 0 {
+        if read == 0 || deadline.is_due() {
             return;
         }
+        silence.reset(LINGER_SILENCE);
         total += read;
         waste.clear();
     }

@@ -75,10 +75,10 @@ impl Exchange<'_> {
         match response {
             Response::Own(own) => self.respond_own(&own, inbound, out).await,
             Response::Upstream(answer) => {
-                // While the application still takes the body, it is not ours to skip.
+                // While the application still takes the body from the client, it is not ours to skip.
                 let may_keep = self.request.head.keep_alive
                     && !self.house.is_draining()
-                    && !answer.is_uploading()
+                    && !answer.reads_from_client()
                     && inbound.is_read();
                 self.respond_upstream(answer, inbound, out, may_keep).await
             }

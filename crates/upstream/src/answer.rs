@@ -95,6 +95,11 @@ impl Answer {
         self.late.is_some()
     }
 
+    /// Whether what the application has not taken yet comes from the client.
+    pub fn reads_from_client(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.upload.reads_from_client(&late.rest))
+    }
+
     /// Goes on sending the request to an application that answers before it has all of it. Ready when there is nothing
     /// more to send, or nobody to take it.
     ///

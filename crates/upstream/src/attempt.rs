@@ -40,9 +40,13 @@ pub(crate) struct Attempt<'a, 'r> {
     /// An interim answer on its way to the client, and how much of it is written.
     interim: Vec<u8>,
     interim_written: usize,
+    interim_count: u32,
     pub(crate) deadline: Option<Deadline>,
     began: Option<Instant>,
 }
+
+/// Interim answers (1xx) to one request; no honest application needs more than a few.
+const MOST_INTERIM: u32 = 100;
 
 /// An answer up to this length is taken whole before any of it is passed on.
 const SHORT: u64 = 64 * 1024;
@@ -67,6 +71,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
             whole_at: None,
             interim: Vec::new(),
             interim_written: 0,
+            interim_count: 0,
             deadline: Some(deadline),
             began: None,
             upstream,
@@ -149,12 +154,17 @@ impl<'a, 'r> Attempt<'a, 'r> {
             {
                 Some(Err(Failure::Fatal(Error::Unasked)))
             }
+            100..=199 if self.interim_count >= MOST_INTERIM => {
+                Some(Err(Failure::Fatal(Error::EndlessInterim(MOST_INTERIM))))
+            }
             // The client's own `Expect` was answered by us, so a 100 says nothing to it.
             100 => {
+                self.interim_count += 1;
                 connection.skip_head();
                 None
             }
             102..=199 => {
+                self.interim_count += 1;
                 interim::write(&mut self.interim, &connection.head, connection.received.filled());
                 connection.skip_head();
                 None

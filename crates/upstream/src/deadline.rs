@@ -95,6 +95,12 @@ impl Deadline {
         })
     }
 
+    /// Whether the limit has passed.
+    pub fn is_due(&self) -> bool {
+        TABLE
+            .with_borrow(|table| table.slots.get(self.slot as usize).is_none_or(|slot| slot.due <= table.now))
+    }
+
     /// Ready when the limit has passed.
     #[inline]
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -13,7 +13,7 @@ use crate::spool::SpoolError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The line before the upstream takes no more.
-    #[error("not held: {0}")]
+    #[error("not held")]
     NotHeld(#[source] Refused),
     /// It waited as long as a request may, and the upstream did not come back.
     #[error("the application did not come back within {} s", .0.as_secs_f32())]
@@ -30,6 +30,9 @@ pub enum Error {
     /// What it answered is not HTTP/1.1 as it must be.
     #[error("the application's answer is not valid HTTP")]
     Invalid(#[source] ResponseError),
+    /// It sends interim answers without an end.
+    #[error("the application sent more than {0} interim answers")]
+    EndlessInterim(u32),
     /// It switched protocols without being asked to.
     #[error("the application switched to a protocol that was not asked for")]
     Unasked,

@@ -70,7 +70,11 @@ impl Reason {
             Error::HeldTooLong(_) => Some(Reason::HeldTooLong),
             Error::Died(_) => Some(Reason::Died),
             Error::NoAnswer(_) => Some(Reason::NoAnswer),
-            Error::Connect(_) | Error::Invalid(_) | Error::Unasked | Error::Spool(_) => Some(Reason::Other),
+            Error::Connect(_)
+            | Error::Invalid(_)
+            | Error::Unasked
+            | Error::EndlessInterim(_)
+            | Error::Spool(_) => Some(Reason::Other),
             // The client's doing.
             Error::Client(_) => None,
         }
