@@ -7,10 +7,15 @@ PROFILE ?= quick
 KILLS ?= 1000
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
-PROGRAMS = puma unicorn thin passenger passenger-config ruby wrk nginx haproxy caddy curl sha256sum chromium
-PACKAGES = puma unicorn thin passenger ruby-rack wrk nginx-light haproxy caddy curl ca-certificates coreutils chromium
+PROGRAMS = puma unicorn thin passenger passenger-config ruby wrk nginx haproxy caddy curl sha256sum chromium \
+  slowhttptest ab python3
+PACKAGES = puma unicorn thin passenger ruby-rack wrk nginx-light haproxy caddy curl ca-certificates coreutils chromium \
+  slowhttptest apache2-utils python3 python3-venv
 
-.PHONY: build test test-kills lint doc bench microbench deps
+# Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
+PYTHON = target/python
+
+.PHONY: build test test-kills test-slow lint doc bench microbench deps programs
 
 build:
 	$(CARGO) build --release
@@ -24,6 +29,10 @@ test: deps
 ## Random kills of real servers under load: no POST may be executed twice.
 test-kills: deps
 	VESTIBULE_KILLS=$(KILLS) $(CARGO) test --profile $(PROFILE) --test behaviour random_kills -- --nocapture
+
+## What takes minutes: slow attacks, uploads and downloads at their full length; a short form of each is in `make test`.
+test-slow: deps
+	VESTIBULE_SLOW=1 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture slow_attacks buffering::slow_clients
 
 ## Formatting, clippy and the documentation, with warnings denied.
 lint: doc
@@ -41,12 +50,15 @@ bench: deps
 microbench:
 	$(CARGO) bench -p vestibule-config -p vestibule-proxy -p vestibule-upstream --bench routes --bench head --bench hold
 
-## Installs what is missing, with apt, as root or through sudo; says what is missing where it cannot.
-deps:
+## Installs what is missing, with apt (as root or through sudo) and with pip; says what is missing where it cannot.
+deps: programs $(PYTHON)/done
+
+programs:
 	@missing=""; for program in $(PROGRAMS); do \
 	  PATH="$$PATH:/usr/sbin:/sbin" command -v $$program >/dev/null 2>&1 || missing="$$missing $$program"; \
 	done; \
 	ruby -e 'require "rack"' >/dev/null 2>&1 || missing="$$missing rack"; \
+	[ -e $(PYTHON)/done ] || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing venv"; \
 	[ -z "$$missing" ] && exit 0; \
 	echo "missing:$$missing"; \
 	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo"; \
@@ -56,3 +68,15 @@ deps:
 	$$as_root apt-get update -q && \
 	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(PACKAGES) || \
 	{ echo "apt-get failed; the tests need: $(PACKAGES)" >&2; exit 1; }
+
+# The environment is made anew when a pin changes. pip asks the index that it is configured with, and gets nothing that
+# has another hash than the one in the file.
+$(PYTHON)/done: tests/python/clients.txt tests/python/corpus.txt | programs
+	@rm -rf $(PYTHON) && mkdir -p $(PYTHON) && \
+	python3 -m venv $(PYTHON) && \
+	$(PYTHON)/bin/pip install -q --require-hashes --only-binary :all: -r tests/python/clients.txt && \
+	$(PYTHON)/bin/pip download -q --require-hashes --no-deps --no-binary :all: --no-build-isolation \
+	  -d $(PYTHON)/source -r tests/python/corpus.txt && \
+	mkdir $(PYTHON)/corpus && tar -xzf $(PYTHON)/source/*.tar.gz --strip-components 1 -C $(PYTHON)/corpus && \
+	touch $@ || \
+	{ echo "python3 -m venv or pip failed; the tests need what tests/python/*.txt name, under $(PYTHON)" >&2; exit 1; }
