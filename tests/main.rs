@@ -11,6 +11,7 @@ mod support;
 mod access_log;
 mod answers;
 mod bad_input;
+mod corpus;
 mod demo;
 mod drain;
 mod error_pages;

@@ -9,6 +9,7 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod stand;
 pub(crate) mod turn;
 pub(crate) mod vestibule;
