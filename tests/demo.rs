@@ -1,7 +1,5 @@
 //! `vestibule demo`: restarts its own application before everybody's eyes, loses nothing and leaves nothing.
 
-mod browser;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +13,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use self::browser::Browser;
+use crate::support::browser::Browser;
 use crate::support::client::{self, Client};
 use crate::support::dir::Dir;
 use crate::support::process::{self, Signal};

@@ -225,11 +225,11 @@ fn connections_that_never_ask_for_anything_make_room_too() {
 }
 
 /// A connection from this address of the machine itself.
-fn connect_from(source: Ipv4Addr, to: SocketAddr) -> Plain {
+pub(crate) fn connect_from(source: Ipv4Addr, to: SocketAddr) -> Plain {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     bind(&socket, &SocketAddrV4::new(source, 0)).expect("all of 127/8 is this machine");
     connect_to(&socket, &to).expect("a connection");
-    Client::of(TcpStream::from(socket)).patience(seconds(20))
+    Client::over(TcpStream::from(socket)).patience(seconds(20))
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl App {
             fs::create_dir(new).expect("a directory");
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/app");
-        for name in ["config.ru", "unicorn.rb"] {
+        for name in ["config.ru", "unicorn.rb", "websocket.rb", "page.html"] {
             fs::copy(source.join(name), home.join(name)).expect("the application is copied");
         }
         App {

@@ -57,11 +57,6 @@ impl Client<TcpStream> {
         Ok(Client::over(stream))
     }
 
-    /// Over a connection that a test made in its own way.
-    pub(crate) fn of(stream: TcpStream) -> Client<TcpStream> {
-        Client::over(stream)
-    }
-
     /// Another patience for its reads.
     pub(crate) fn patience(self, limit: Duration) -> Self {
         self.stream.set_read_timeout(Some(limit)).expect("a read timeout");
@@ -79,7 +74,8 @@ impl Client<UnixStream> {
 }
 
 impl<S: Read + Write> Client<S> {
-    fn over(stream: S) -> Client<S> {
+    /// Over a connection that a test made in its own way.
+    pub(crate) fn over(stream: S) -> Client<S> {
         Client { stream, buffer: Vec::new() }
     }
 

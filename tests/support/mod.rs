@@ -1,6 +1,7 @@
 //! The harness: Vestibule and real Rack servers as processes, clients, load, and origins that misbehave on order.
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod canonical;
 pub(crate) mod client;
 pub(crate) mod dir;

@@ -2,6 +2,7 @@
 require "digest"
 require "json"
 require "securerandom"
+require_relative "websocket"
 
 sleep ENV["BOOT_SLEEP"].to_f if ENV["BOOT_SLEEP"]
 BOOT = SecureRandom.hex(8)
@@ -50,7 +51,10 @@ end
 class Big
   BLOCK = (0..255).to_a.pack("C*") * 256
 
-  def initialize(bytes) = @bytes = bytes
+  def initialize(bytes, &closed) = (@bytes, @closed = bytes, closed)
+
+  # Called by the server when it is done with the answer.
+  def close = @closed&.call
 
   def each
     left = @bytes
@@ -60,6 +64,33 @@ class Big
       yield part
     end
   end
+end
+
+# Numbered lines of 16 bytes: no part of it is like another.
+class Lines
+  def initialize(bytes) = @bytes = bytes
+
+  def each
+    left = @bytes
+    number = 0
+    while left > 0
+      block = (number...number + 4096).map { |line| format("%015d\n", line) }.join
+      number += 4096
+      yield left < block.bytesize ? block.byteslice(0, left) : block
+      left -= [left, block.bytesize].min
+    end
+  end
+end
+
+# One range of a fixed text (RFC 9110 14.2).
+def range(env)
+  whole = (0..99).map { |number| format("%09d\n", number) }.join
+  asked = env["HTTP_RANGE"].to_s[/\Abytes=(\d+-\d+)\z/, 1]
+  return text(whole, "accept-ranges" => "bytes") unless asked
+  first, last = asked.split("-").map(&:to_i)
+  return text("", { "content-range" => "bytes */#{whole.bytesize}" }, 416) if first >= whole.bytesize
+  last = [last, whole.bytesize - 1].min
+  text(whole[first..last], { "content-range" => "bytes #{first}-#{last}/#{whole.bytesize}" }, 206)
 end
 
 # Speaks an "echo" protocol after the 101: every byte comes back in upper case until the client closes.
@@ -101,10 +132,28 @@ run(lambda do |env|
   when "/big"
     bytes = query(env)["bytes"].to_i
     [200, { "content-type" => "application/octet-stream", "content-length" => bytes.to_s }, Big.new(bytes)]
+  when "/lines"
+    bytes = query(env)["bytes"].to_i
+    length = query(env)["chunked"] ? {} : { "content-length" => bytes.to_s }
+    [200, { "content-type" => "text/plain" }.merge(length), Lines.new(bytes)]
+  when "/download"
+    # Written down when the server has no more to do with it: which one, and after how many milliseconds.
+    start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    id, bytes = query(env).values_at("id", "bytes")
+    body = Big.new(bytes.to_i) do
+      ledger("#{id} #{((Process.clock_gettime(Process::CLOCK_MONOTONIC) - start) * 1000).round}")
+    end
+    [200, { "content-type" => "application/octet-stream", "content-length" => bytes }, body]
+  when "/range" then range(env)
+  when "/page" then text(File.read(File.join(__dir__, "page.html")), "content-type" => "text/html; charset=utf-8")
+  when "/form"
+    text("form: #{env["rack.input"].read} as #{env["CONTENT_TYPE"]}")
   when "/upload"
     body = env["rack.input"].read.to_s
     text("#{body.bytesize} #{Digest::SHA256.hexdigest(body)}")
   when "/hijack" then upgrade(env)
+  when "/websocket"
+    WebSocket.wanted?(env) ? WebSocket.echo(env) : text("WebSocket wanted", {}, 426)
   else text("nothing at #{env["PATH_INFO"]}", {}, 404)
   end
 end)

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::client::Client;
-use crate::support::dir::Dir;
-use crate::support::wait::{seconds, until};
+use super::client::Client;
+use super::dir::Dir;
+use super::wait::{seconds, until};
 
 /// What keeps it from needing a display, a sandbox that root may not have, or the network.
 const FLAGS: [&str; 10] = [
