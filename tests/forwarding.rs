@@ -49,7 +49,7 @@ fn pass(vestibule: &Vestibule, origin: &Fake, bytes: &[u8]) -> (Response, Reques
 }
 
 /// The SHA-256 of these bytes, in hexadecimal, by the system's own program.
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let mut child =
         Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum");
     io::Write::write_all(&mut child.stdin.take().expect("stdin"), bytes).expect("written");

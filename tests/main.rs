@@ -11,6 +11,7 @@ mod support;
 mod access_log;
 mod answers;
 mod bad_input;
+mod buffering;
 mod corpus;
 mod demo;
 mod drain;
