@@ -26,6 +26,7 @@ mod kill;
 mod limits;
 mod memory;
 mod proxy_protocol;
+mod real_clients;
 mod replay;
 mod restart;
 mod routes;

@@ -1,0 +1,33 @@
+//! httpx and websockets, driven by scripts in `tests/python`: each checks what it sees and fails by itself.
+
+use super::Site;
+use crate::forwarding::KINDS;
+use crate::support::app::Kind;
+use crate::support::python::run;
+
+#[test]
+fn httpx_keeps_a_pool_streams_up_and_streams_down() {
+    for kind in KINDS {
+        let site = Site::start(kind);
+        let before = site.vestibule.access_log().len();
+        let said = run("python/with_httpx.py", &[&site.url("")]);
+        assert!(said.ends_with("fine\n"), "{kind:?}: {said}");
+        assert!(site.vestibule.access_log().len() > before, "{kind:?}: nothing went through Vestibule");
+    }
+}
+
+#[test]
+fn websockets_talk_through_a_tunnel() {
+    // Thin has no hijack. A process of Passenger has one WebSocket at a time and nothing beside it; there are two.
+    for (kind, at_once) in [
+        (Kind::Puma, "20"),
+        (Kind::PumaCluster { preload: false }, "20"),
+        (Kind::Unicorn, "20"),
+        (Kind::Passenger, "2"),
+    ] {
+        let site = Site::start(kind);
+        let url = site.url("/websocket").replace("http:", "ws:");
+        let said = run("python/with_websockets.py", &[&url, at_once]);
+        assert!(said.ends_with("fine\n"), "{kind:?}: {said}");
+    }
+}
