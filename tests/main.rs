@@ -32,5 +32,6 @@ mod restart;
 mod routes;
 mod rules;
 mod silence;
+mod slow_attacks;
 mod stalled_log;
 mod streaming;
