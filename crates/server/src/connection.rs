@@ -87,6 +87,10 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
         })
         .await;
         if !is_readable {
+            // Of an answer that the kernel took whole, a client may not have taken all: it has had its time.
+            if !house.is_draining() && stream.undelivered().is_some_and(|bytes| bytes > 0) {
+                stream.reset_on_close();
+            }
             return;
         }
         seat.leave();

@@ -146,7 +146,13 @@ impl Exchange<'_> {
         // Of what came, some may have been kept in vain.
         self.sent = self.sent.min(flow.written().saturating_sub(head_len));
         match (end, source) {
-            (End::Client(error), _) => self.fail(&error),
+            (End::Client(error), _) => {
+                if error == WriteError::Slow {
+                    // Else the kernel would keep what was written for as long as the client likes.
+                    inbound.stream.reset_on_close();
+                }
+                self.fail(&error)
+            }
             (End::Broken(why), _) | (End::Whole, Source::Broken(why)) => {
                 if framing == BodyFraming::UntilClose {
                     // An orderly end would make what came look whole (RFC 9112 8).

@@ -39,6 +39,8 @@ pub(crate) struct Inbound<'a> {
     waited: Duration,
     came: u64,
     waits_since: Option<Instant>,
+    /// Room for the next read of the body: little, until the client shows that it fills it.
+    room: usize,
     version: Version,
     /// What of the `100 Continue` is still to be written.
     to_continue: &'static [u8],
@@ -69,6 +71,7 @@ impl<'a> Inbound<'a> {
             waited: Duration::ZERO,
             came: 0,
             waits_since: None,
+            room: READ_SIZE,
             version: head.version,
             to_continue: if expects { CONTINUE } else { b"" },
         }
@@ -165,10 +168,13 @@ impl Client for Inbound<'_> {
                     Err(_) => return Poll::Ready(Err(ClientError::Left)),
                 }
             }
-            match self.buffer.poll_fill(self.stream, cx, BODY_READ_SIZE) {
+            match self.buffer.poll_fill(self.stream, cx, self.room) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ClientError::Left)),
                 Poll::Ready(Ok(count)) => {
                     self.came += count as u64;
+                    if count >= self.room {
+                        self.room = BODY_READ_SIZE;
+                    }
                     if self.waits_since.is_some() && self.is_too_slow() {
                         return Poll::Ready(Err(ClientError::Slow));
                     }
