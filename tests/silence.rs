@@ -140,3 +140,27 @@ fn a_client_that_takes_nothing_is_cut() {
     let line = vestibule.access_line("the cut", |line| line["path"] == "/large");
     assert_eq!(line["outcome"], "client_slow", "{line}");
 }
+
+#[test]
+fn a_client_that_is_slow_to_take_what_the_kernel_has_is_not_idle() {
+    let dir = Dir::new();
+    let _origin = Fake::start(&dir.socket(), |conversation| {
+        while conversation.request().is_some() {
+            conversation.answer(&"x".repeat(LARGE / 8));
+        }
+    });
+    let limits = "\n[limits]\nidle_timeout = \"1s\"\nsend_timeout = \"1s\"\n";
+    let vestibule = Vestibule::start(&dir, &format!("{}{limits}", config(&dir, "")));
+    let mut stream = with_a_small_window(&vestibule);
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    // The kernel has all of it long before the client, which takes 6 s, longer than any time limit.
+    let mut block = vec![0; LARGE / 8 / 60];
+    let mut taken = 0;
+    while taken < LARGE / 8 {
+        match stream.read(&mut block) {
+            Ok(count @ 1..) => taken += count,
+            end => panic!("{end:?} after {taken} bytes"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

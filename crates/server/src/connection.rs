@@ -73,6 +73,7 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
     let mut last_wait = LAST_WAIT_NEW;
     while matches!(next, Next::Park | Next::Wait) {
         let mut is_last = false;
+        let mut undelivered = None;
         let is_readable = poll_fn(|cx| {
             if stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
@@ -83,14 +84,24 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
             if seat.poll_called(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            deadline.poll(cx).map(|()| false)
+            while deadline.poll(cx).is_ready() {
+                // Of an answer that the kernel took whole, the client may not have taken all. As long as it takes some,
+                // it is not idle; else the kernel would keep the rest for as long as the client likes.
+                let waiting = stream.undelivered().filter(|bytes| *bytes > 0 && !house.is_draining());
+                match (waiting, undelivered) {
+                    (None, _) => return Poll::Ready(false),
+                    (Some(now), Some(before)) if now >= before => {
+                        stream.reset_on_close();
+                        return Poll::Ready(false);
+                    }
+                    _ => undelivered = waiting,
+                }
+                deadline.reset(house.limits().send_timeout);
+            }
+            Poll::Pending
         })
         .await;
         if !is_readable {
-            // Of an answer that the kernel took whole, a client may not have taken all: it has had its time.
-            if !house.is_draining() && stream.undelivered().is_some_and(|bytes| bytes > 0) {
-                stream.reset_on_close();
-            }
             return;
         }
         seat.leave();
