@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::support::client::{Client, get, post};
 use crate::support::dir::Dir;
 use crate::support::fake::{Conversation, Fake};
+use crate::support::process::Signal;
 use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until_true};
 
@@ -253,4 +254,48 @@ fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
     let status = client.response().map(|answer| answer.status);
     assert_eq!(runs.load(Ordering::SeqCst), 1, "how often the application ran; answered {status:?}");
     assert_eq!(status.expect("an answer"), 502);
+}
+
+#[test]
+fn never_leaves_out_what_came_from_the_client_before_the_connection_died() {
+    for (method, is_chunked) in [("PUT", true), ("PUT", false), ("POST", false)] {
+        let dir = Dir::new();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (may_die, is_dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let theirs = (Arc::clone(&connections), Arc::clone(&may_die), Arc::clone(&is_dead));
+        let _origin = Fake::start(&dir.socket(), move |conversation| {
+            if conversation.head().is_none() {
+                return;
+            }
+            let (connections, may_die, is_dead) = &theirs;
+            let beginning = if is_chunked { 10 } else { 5 };
+            if !is_dead.load(Ordering::SeqCst) {
+                let _ = conversation.exact(beginning);
+                connections.fetch_add(1, Ordering::SeqCst);
+                until_true("its time to die", seconds(20), || may_die.load(Ordering::SeqCst));
+                conversation.hang_up();
+                is_dead.store(true, Ordering::SeqCst);
+                return;
+            }
+            let body = if is_chunked { conversation.through(b"0\r\n\r\n") } else { conversation.exact(15) };
+            conversation.answer(&String::from_utf8_lossy(&body.unwrap_or_default()));
+        });
+        let settings = config(&dir, "server = \"puma\"\n[buffer]\nrequest = false");
+        let vestibule = Vestibule::start(&dir, &settings);
+        let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(10));
+        let framing = if is_chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 15" };
+        let piece = |text: &str| if is_chunked { format!("5\r\n{text}\r\n") } else { text.to_owned() };
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        client.send(head + &piece("first")).expect("sent");
+        until_true("the beginning arrives", seconds(10), || connections.load(Ordering::SeqCst) == 1);
+        // When it looks again, the application is gone and more of the body is there.
+        vestibule.signal(Signal::STOP);
+        may_die.store(true, Ordering::SeqCst);
+        until_true("the application's end", seconds(10), || is_dead.load(Ordering::SeqCst));
+        let end = if is_chunked { "0\r\n\r\n" } else { "" };
+        client.send(piece("other") + &piece("third") + end).expect("sent");
+        vestibule.signal(Signal::CONT);
+        let answer = client.response().expect("an answer");
+        assert_eq!(answer.status, 502, "{method}, {framing}: the application got {:?}", answer.text());
+    }
 }

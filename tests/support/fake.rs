@@ -247,6 +247,11 @@ impl Conversation {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Ends both ways at once: the other side reads an end, and can write no more.
+    pub(crate) fn hang_up(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// Waits until the other side closes, and says whether it did (and did not send more).
     pub(crate) fn wait_for_close(&mut self) -> bool {
         self.fill().is_none() && self.buffer.is_empty()

@@ -221,9 +221,13 @@ impl<'a, 'r> Attempt<'a, 'r> {
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         loop {
             let Some(connection) = self.connection.as_mut() else { return Ok(()) };
-            match self.upload.poll(cx, connection, &mut self.request.rest, self.client) {
+            let step = self.upload.poll(cx, connection, &mut self.request.rest, self.client);
+            if self.upload.has_taken() {
+                self.ledger.took_from_client();
+            }
+            match step {
                 Poll::Ready(Ok(Step::Wrote(count))) => {
-                    self.ledger.wrote_rest(count, &self.request.rest);
+                    self.ledger.wrote_rest(count);
                     if let Some(deadline) = &self.deadline {
                         deadline.reset(self.upstream.config.timeout.response);
                     }

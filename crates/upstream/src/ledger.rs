@@ -84,10 +84,14 @@ impl Ledger {
         self.writes += 1;
     }
 
-    /// Bytes went of what follows the request's own. Those that came straight from the client we do not have any more;
-    /// those on disk we have.
-    pub(crate) fn wrote_rest(&mut self, count: usize, rest: &Rest) {
-        self.has_rest_gone |= !matches!(rest, Rest::Spooled(_));
+    /// Bytes came straight from the client, which we do not have any more once the connection is lost, whether they went
+    /// or not.
+    pub(crate) fn took_from_client(&mut self) {
+        self.has_rest_gone = true;
+    }
+
+    /// Bytes went of what follows the request's own.
+    pub(crate) fn wrote_rest(&mut self, count: usize) {
         self.total += count;
         self.writes += 1;
     }

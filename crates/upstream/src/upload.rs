@@ -18,6 +18,8 @@ pub(crate) struct Upload {
     /// Bytes taken from the disk so far.
     offset: u64,
     is_ended: bool,
+    /// Whether bytes came from the client: we have them nowhere else.
+    has_taken: bool,
 }
 
 /// What a step of an upload came to.
@@ -36,12 +38,18 @@ impl Upload {
         if let Rest::Spooled(spool) = rest {
             spool.abandon_reading();
         }
-        Upload { piece: Vec::new(), written: 0, offset: 0, is_ended: matches!(rest, Rest::Nothing) }
+        let is_ended = matches!(rest, Rest::Nothing);
+        Upload { piece: Vec::new(), written: 0, offset: 0, is_ended, has_taken: false }
     }
 
     /// One that begins with these bytes.
     pub(crate) fn behind(bytes: &[u8], rest: &mut Rest) -> Self {
         Upload { piece: bytes.to_vec(), ..Upload::new(rest) }
+    }
+
+    /// Whether it took bytes from the client, written or not: another attempt would lack them.
+    pub(crate) fn has_taken(&self) -> bool {
+        self.has_taken
     }
 
     /// Whether it needs the client, whose leaving then shows by that.
@@ -118,7 +126,7 @@ impl Upload {
                         self.is_ended = true;
                         break;
                     }
-                    Poll::Ready(_) => {}
+                    Poll::Ready(_) => self.has_taken = true,
                     Poll::Pending if self.piece.is_empty() => return Poll::Pending,
                     Poll::Pending => break,
                 }
@@ -132,7 +140,7 @@ impl Upload {
                     self.is_ended = true;
                     break;
                 }
-                Poll::Ready(_) => {}
+                Poll::Ready(_) => self.has_taken = true,
                 Poll::Pending if body.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
