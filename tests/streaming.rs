@@ -262,3 +262,53 @@ fn a_web_socket_opens_only_with_the_proof_of_its_key() {
         assert_eq!(client.response_head().expect("a head").status, status, "{accept:?}");
     }
 }
+
+/// Has a client send the beginning of this request and leave, and waits until the application, which does what `script`
+/// says and then reads no more, is told.
+fn leaves_an_application_that_reads_no_more(
+    more: &str,
+    request: impl AsRef<[u8]>,
+    script: impl Fn(&mut Conversation) + Send + Sync + 'static,
+) {
+    let dir = Dir::new();
+    let stages = Arc::new(AtomicUsize::new(0));
+    let theirs = Arc::clone(&stages);
+    let _origin = Fake::start(&dir.socket(), move |conversation| {
+        if conversation.head().is_some() {
+            script(conversation);
+            theirs.store(1, Ordering::SeqCst);
+            conversation.wait_for_hangup();
+            theirs.store(2, Ordering::SeqCst);
+        }
+    });
+    let vestibule = Vestibule::start(&dir, &config(&dir, more));
+    let mut client = connect(&vestibule);
+    client.send(request).expect("sent");
+    until_true("the application has its request", seconds(10), || stages.load(Ordering::SeqCst) == 1);
+    drop(client);
+    until_true("the application is told", seconds(10), || stages.load(Ordering::SeqCst) == 2);
+}
+
+#[test]
+fn hears_a_client_leave_whose_upload_the_application_does_not_take() {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n";
+    let begin = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+    let whole = [head.as_bytes(), &vec![b'x'; 3_000_000]].concat();
+    leaves_an_application_that_reads_no_more("", whole, move |conversation| {
+        let _ = conversation.write(begin);
+    });
+    // More than the kernel takes towards the application, and we ahead of it.
+    let part = [head.as_bytes(), &vec![b'x'; 400_000]].concat();
+    leaves_an_application_that_reads_no_more("[buffer]\nrequest = false", part, |_| {});
+}
+
+#[test]
+fn hears_a_client_leave_that_is_held_with_the_beginning_of_its_upload() {
+    let dir = Dir::new();
+    let vestibule = Vestibule::start(&dir, &config(&dir, "[buffer]\nrequest = false"));
+    let mut client = connect(&vestibule);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n";
+    client.send([head.as_bytes(), &vec![b'x'; 100_000]].concat()).expect("sent");
+    drop(client);
+    vestibule.access_line("the client is gone", |line| line["outcome"] == "client_left");
+}

@@ -221,12 +221,15 @@ impl Exchange<'_> {
                     }
                     Poll::Pending => {}
                 }
-            } else if !has_moved && is_open && flow.is_empty() && inbound.poll_left(cx).is_ready() {
+            }
+            if has_moved {
+                continue;
+            }
+            // Otherwise writing the answer, or reading the body, tells when the client leaves.
+            if is_open && flow.is_empty() && !answer.waits_for_client() && inbound.poll_left(cx).is_ready() {
                 return Poll::Ready(End::Client(WriteError::Left));
             }
-            if !has_moved {
-                return Poll::Pending;
-            }
+            return Poll::Pending;
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) const READ_SIZE: usize = 4 * 1024;
 const BODY_READ_SIZE: usize = 32 * 1024;
 /// What a client may send ahead while its request is under way.
 const MOST_AHEAD: usize = 16 * 1024;
+/// How often we look whether a client is there that has sent as much, and of which we therefore read no more.
+const LOOK: Duration = Duration::from_secs(1);
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The part of a request's body that is still to come.
@@ -41,6 +43,8 @@ pub(crate) struct Inbound<'a> {
     waits_since: Option<Instant>,
     /// Room for the next read of the body: little, until the client shows that it fills it.
     room: usize,
+    /// When to look again whether the client is there.
+    look: Option<Deadline>,
     version: Version,
     /// What of the `100 Continue` is still to be written.
     to_continue: &'static [u8],
@@ -72,6 +76,7 @@ impl<'a> Inbound<'a> {
             came: 0,
             waits_since: None,
             room: READ_SIZE,
+            look: None,
             version: head.version,
             to_continue: if expects { CONTINUE } else { b"" },
         }
@@ -148,7 +153,14 @@ impl Client for Inbound<'_> {
                 Ok(_) => {}
             }
         }
-        Poll::Pending
+        loop {
+            let look = self.look.get_or_insert_with(|| Deadline::after(LOOK));
+            ready!(look.poll(cx));
+            if self.stream.has_ended() {
+                return Poll::Ready(());
+            }
+            look.reset(LOOK);
+        }
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<usize, ClientError>> {

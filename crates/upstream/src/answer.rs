@@ -100,6 +100,11 @@ impl Answer {
         self.late.as_ref().is_some_and(|late| late.upload.reads_from_client(&late.rest))
     }
 
+    /// Whether the sending of the request waits for the client at this moment: then reading its body tells when it leaves.
+    pub fn waits_for_client(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.upload.waits_for_client(&late.rest))
+    }
+
     /// Goes on sending the request to an application that answers before it has all of it. Ready when there is nothing
     /// more to send, or nobody to take it.
     ///

@@ -121,7 +121,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
                 Poll::Pending => break,
             }
         }
-        if !self.is_writing_rest() && self.client.poll_left(cx).is_ready() {
+        if !self.waits_for_client() && self.client.poll_left(cx).is_ready() {
             return left();
         }
         self.sample();
@@ -139,8 +139,10 @@ impl<'a, 'r> Attempt<'a, 'r> {
     }
 
     /// While the rest of the body is read from the client, reading it tells when the client leaves.
-    fn is_writing_rest(&self) -> bool {
-        self.is_writing && self.upload.reads_from_client(&self.request.rest)
+    fn waits_for_client(&self) -> bool {
+        self.is_writing
+            && self.ledger.written() == self.request.bytes.len()
+            && self.upload.waits_for_client(&self.request.rest)
     }
 
     /// A whole head was received: the answer, or an interim one after which we go on (`None`).

@@ -37,6 +37,17 @@ impl Stream {
         }
     }
 
+    /// Whether the peer closed its sending, or all; bytes that it sent before may still be there to read.
+    pub fn has_ended(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let socket = match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        };
+        let mut socket = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+        matches!(poll(&mut socket, Some(&Timespec::default())), Ok(1..))
+    }
+
     /// Has the kernel find out when a silent peer is gone, where it is TCP.
     pub fn keep_alive(&self) {
         if let Stream::Tcp(stream) = self {

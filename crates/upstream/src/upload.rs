@@ -52,9 +52,14 @@ impl Upload {
         self.has_taken
     }
 
-    /// Whether it needs the client, whose leaving then shows by that.
+    /// Whether more of it comes from the client.
     pub(crate) fn reads_from_client(&self, rest: &Rest) -> bool {
         !self.is_ended && matches!(rest, Rest::Plain | Rest::Chunked)
+    }
+
+    /// Whether it is the client that it waits for, whose leaving then shows by that, and not the application.
+    pub(crate) fn waits_for_client(&self, rest: &Rest) -> bool {
+        self.written >= self.piece.len() && self.reads_from_client(rest)
     }
 
     /// Writes some of it.
