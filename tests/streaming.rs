@@ -312,3 +312,20 @@ fn hears_a_client_leave_that_is_held_with_the_beginning_of_its_upload() {
     drop(client);
     vestibule.access_line("the client is gone", |line| line["outcome"] == "client_left");
 }
+
+#[test]
+fn no_tunnel_opens_before_the_request_has_ended() {
+    let dir = Dir::new();
+    let _origin = Fake::start(&dir.socket(), |conversation| {
+        if conversation.head().is_some() {
+            let _ = conversation
+                .write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+            conversation.wait_for_hangup();
+        }
+    });
+    let vestibule = Vestibule::start(&dir, &config(&dir, "[buffer]\nrequest = false"));
+    let mut client = connect(&vestibule);
+    let fields = "Transfer-Encoding: chunked\r\nConnection: upgrade\r\nUpgrade: echo";
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n")).expect("sent");
+    assert_eq!(client.response_head().expect("a head").status, 502);
+}

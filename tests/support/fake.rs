@@ -207,7 +207,8 @@ impl Conversation {
         Some(std::mem::replace(&mut self.buffer, rest))
     }
 
-    fn through(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+    /// Reads through these bytes.
+    pub(crate) fn through(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         loop {
             if let Some(at) = self.buffer.windows(end.len()).position(|bytes| bytes == end) {
                 return self.exact(at + end.len());
@@ -255,6 +256,11 @@ impl Conversation {
     /// Waits until the other side closes, and says whether it did (and did not send more).
     pub(crate) fn wait_for_close(&mut self) -> bool {
         self.fill().is_none() && self.buffer.is_empty()
+    }
+
+    /// Waits until the other side closes, and reads nothing.
+    pub(crate) fn wait_for_hangup(&self) {
+        let _ = poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], None);
     }
 
     /// The harness keeps a handle of every open connection, so a script that returns must give it back:

@@ -149,6 +149,8 @@ impl<'a, 'r> Attempt<'a, 'r> {
     fn take_head(&mut self) -> Option<Result<(), Failure>> {
         let connection = self.connection.as_mut()?;
         match connection.head.status {
+            // What is left of the body would be taken for the new protocol.
+            101 if !self.ledger.is_whole() => Some(Err(Failure::Fatal(Error::Unasked))),
             101 if !self
                 .request
                 .upgrade

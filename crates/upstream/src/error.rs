@@ -33,8 +33,8 @@ pub enum Error {
     /// It sends interim answers without an end.
     #[error("the application sent more than {0} interim answers")]
     EndlessInterim(u32),
-    /// It switched protocols without being asked to.
-    #[error("the application switched to a protocol that was not asked for")]
+    /// It switched protocols without being asked to, or before it had the whole request (RFC 9110 7.8).
+    #[error("the application switched to a protocol that was not asked for, or before the request's end")]
     Unasked,
     /// Its body cannot be kept on disk, or read from there.
     #[error("no room for the request's body")]
