@@ -182,3 +182,30 @@ fn answers_requests_that_were_sent_before_the_signal() {
     }
     assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
 }
+
+#[test]
+fn a_pipelined_request_costs_no_answer_in_a_drain() {
+    const LENGTH: usize = 1_500_000;
+    let dir = Dir::new();
+    let origin = Fake::start(&dir.socket(), |conversation| {
+        while conversation.request().is_some() {
+            conversation.answer(&"z".repeat(LENGTH));
+        }
+    });
+    let mut vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(20));
+    client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    origin.wait_for_requests(1);
+    vestibule.signal(Signal::TERM);
+    until_true("the drain begins", seconds(10), || {
+        vestibule.events().iter().any(|event| event["message"] == "draining")
+    });
+    // More than is read ahead of a client.
+    client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000)).expect("sent");
+    // The kernel has all of the answer, the client only what it has room for.
+    vestibule.access_line("the answer is written", |line| line["path"] == "/first");
+    let answer = client.response().expect("the whole answer");
+    assert_eq!(answer.body.len(), LENGTH);
+    drop(client);
+    assert_eq!(vestibule.exit(seconds(20)).code(), Some(0));
+}

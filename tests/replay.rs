@@ -299,3 +299,20 @@ fn never_leaves_out_what_came_from_the_client_before_the_connection_died() {
         assert_eq!(answer.status, 502, "{method}, {framing}: the application got {:?}", answer.text());
     }
 }
+
+#[test]
+fn an_answer_that_breaks_off_on_a_last_request_is_not_ended_in_order() {
+    let dir = Dir::new();
+    let _origin = Fake::start(&dir.socket(), |conversation| {
+        if conversation.request().is_some() {
+            let _ = conversation.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n");
+        }
+    });
+    let limits = "\n[limits]\nrequests_per_connection = 1\n";
+    let vestibule = Vestibule::start(&dir, &format!("{}{limits}", config(&dir, "")));
+    let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(10));
+    // In HTTP/1.0 the end of the connection is the end of the answer.
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("sent");
+    let end = client.rest().expect_err("a reset");
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+}

@@ -39,8 +39,10 @@ pub(crate) enum Next {
     Park,
     /// Nothing was received at all: wait on.
     Wait,
-    /// Close it.
+    /// Close it: all was said.
     Close,
+    /// Close it at once: the client must not take what it got for the whole, or is gone.
+    Abort,
     /// Close our side, and read for a moment what the client still sends, so that it reads our answer.
     Linger,
 }
@@ -155,7 +157,7 @@ async fn introduction(
     let header = match read_header(house, stream, deadline, received).await {
         Ok(header) => header,
         Err(NoHeader::Nothing) => return Next::Wait,
-        Err(NoHeader::Gone) => return Next::Close,
+        Err(NoHeader::Gone) => return Next::Abort,
         Err(NoHeader::Refused(own)) => return refuse(house, stream, client, scratch, &own).await,
     };
     received.consume(header.len);
@@ -226,7 +228,7 @@ async fn request(
     match read_head(house, stream, deadline, received, scratch).await {
         Ok(Head::Whole) => {}
         Ok(Head::Nothing) => return Next::Wait,
-        Ok(Head::Gone) => return Next::Close,
+        Ok(Head::Gone) => return Next::Abort,
         Err(own) => return refuse(house, stream, client, scratch, &own).await,
     }
     let _active = house.count_request();
@@ -257,8 +259,9 @@ async fn request(
     scratch.head = request_head;
     scratch.head_bytes = bytes;
     match next {
-        // The client did not know, and may have sent its next request already.
-        Next::Close if is_last => Next::Linger,
+        // The client did not know, and may have sent its next request already, or does so now. To close with that unread
+        // would take the end of our answer away from it.
+        Next::Close if is_last || !received.is_empty() || !stream.is_quiet() => Next::Linger,
         next => next,
     }
 }

@@ -94,7 +94,7 @@ impl Exchange<'_> {
         self.status = own.status;
         if own.status == CLIENT_LEFT {
             self.log(Outcome::ClientLeft, &own.why);
-            return Next::Close;
+            return Next::Abort;
         }
         let is_read = inbound.is_read();
         let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
@@ -120,7 +120,7 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
         may_keep: bool,
     ) -> Next {
-        let Some((head, bytes)) = answer.head() else { return Next::Close };
+        let Some((head, bytes)) = answer.head() else { return Next::Abort };
         let mut asked = self.asked();
         let framing = BodyFraming::of(head.body, asked);
         asked.takes_trailers =
@@ -159,7 +159,7 @@ impl Exchange<'_> {
                     inbound.stream.reset_on_close();
                 }
                 self.log(Outcome::Broken, &why);
-                Next::Close
+                Next::Abort
             }
             (End::Whole, _) => {
                 self.log(Outcome::Answered, "");
@@ -279,7 +279,7 @@ impl Exchange<'_> {
     }
 
     async fn tunnel(&mut self, answer: Answer, inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
-        let Some((mut upstream, early)) = answer.into_tunnel() else { return Next::Close };
+        let Some((mut upstream, early)) = answer.into_tunnel() else { return Next::Abort };
         out.extend_from_slice(early.filled());
         let Inbound { stream, buffer, .. } = inbound;
         let _tunnel = self.house.count_tunnel();
@@ -295,7 +295,7 @@ impl Exchange<'_> {
             }
             Err(error) => self.log(Outcome::Tunnel, &error.to_string()),
         }
-        Next::Close
+        Next::Abort
     }
 
     fn upstream(&self) -> Option<&Arc<Upstream>> {
@@ -307,7 +307,7 @@ impl Exchange<'_> {
             WriteError::Left => self.log(Outcome::ClientLeft, "the client left inside its answer"),
             WriteError::Slow => self.log(Outcome::ClientSlow, "the client did not take its answer"),
         }
-        Next::Close
+        Next::Abort
     }
 
     pub(crate) fn log(&self, outcome: Outcome, why: &str) {
