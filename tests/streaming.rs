@@ -329,3 +329,23 @@ fn no_tunnel_opens_before_the_request_has_ended() {
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n")).expect("sent");
     assert_eq!(client.response_head().expect("a head").status, 502);
 }
+
+#[test]
+fn nothing_is_written_into_an_interim_answer_that_the_client_does_not_take() {
+    let dir = Dir::new();
+    let _origin = Fake::start(&dir.socket(), |conversation| {
+        if conversation.head().is_some() {
+            // Together more than any kernel keeps for a client.
+            let interim = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "y".repeat(200_000));
+            while conversation.write(&interim).is_ok() {}
+        }
+    });
+    let vestibule = Vestibule::start(&dir, &config(&dir, "timeout = { response = \"1s\" }"));
+    let mut client = connect(&vestibule);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    vestibule.access_line("the wait for an answer is over", |line| line["path"] == "/");
+    let mut got = Vec::new();
+    let _ = client.stream().read_to_end(&mut got);
+    let own = got.windows(12).position(|bytes| bytes == b"HTTP/1.1 504");
+    assert_eq!(own, None, "of {} bytes", got.len());
+}

@@ -72,6 +72,11 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
     ) -> Next {
         out.clear();
+        let has_left = matches!(&response, Response::Own(own) if own.status == CLIENT_LEFT);
+        if !has_left && inbound.is_inside_interim() {
+            // Whatever we wrote now would be taken for a part of that.
+            return self.fail(&WriteError::Slow);
+        }
         match response {
             Response::Own(own) => self.respond_own(&own, inbound, out).await,
             Response::Upstream(answer) => {

@@ -48,6 +48,8 @@ pub(crate) struct Inbound<'a> {
     version: Version,
     /// What of the `100 Continue` is still to be written.
     to_continue: &'static [u8],
+    /// Whether the last interim answer is written in part only.
+    is_inside_interim: bool,
 }
 
 impl<'a> Inbound<'a> {
@@ -79,7 +81,13 @@ impl<'a> Inbound<'a> {
             look: None,
             version: head.version,
             to_continue: if expects { CONTINUE } else { b"" },
+            is_inside_interim: false,
         }
+    }
+
+    /// Whether an interim answer is written in part only: nothing else may be written then.
+    pub(crate) fn is_inside_interim(&self) -> bool {
+        self.is_inside_interim || (1..CONTINUE.len()).contains(&self.to_continue.len())
     }
 
     /// Whether the whole request has been read. What was received of the body already is skipped.
@@ -212,6 +220,7 @@ impl Client for Inbound<'_> {
         while self.version == Version::Http11 && *written < head.len() {
             let rest = head.get(*written..).unwrap_or_default();
             *written += ready!(Pin::new(&mut *self.stream).poll_write(cx, rest))?;
+            self.is_inside_interim = *written < head.len();
         }
         Poll::Ready(Ok(()))
     }
