@@ -33,5 +33,6 @@ mod routes;
 mod rules;
 mod silence;
 mod slow_attacks;
+mod stalled_disk;
 mod stalled_log;
 mod streaming;

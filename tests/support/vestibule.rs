@@ -59,8 +59,15 @@ pub(crate) fn config(dir: &Dir, more: &str) -> String {
 impl Vestibule {
     /// Starts it with `config` and waits until it listens.
     pub(crate) fn start(dir: &Dir, config: &str) -> Vestibule {
+        Vestibule::start_with(dir, config, |_| {})
+    }
+
+    /// The same, with the command changed as `change` does.
+    pub(crate) fn start_with(dir: &Dir, config: &str, change: impl FnOnce(&mut Command)) -> Vestibule {
         process::raise_open_files();
-        let mut child = command(dir, config).spawn().expect("the binary starts");
+        let mut command = command(dir, config);
+        change(&mut command);
+        let mut child = command.spawn().expect("the binary starts");
         let (stdout, _) = collect(child.stdout.take().expect("stdout"));
         let (stderr, _) = collect(child.stderr.take().expect("stderr"));
         let mut vestibule = Vestibule { child, addresses: Vec::new(), stdout, stderr };

@@ -43,7 +43,7 @@ pub(crate) fn run(
         .max_blocking_threads(DISK_THREADS)
         .build_local(LocalOptions::default())?;
     let house = House::new(worker, census);
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let ticking = Rc::clone(&house);
         let mut memory = Memory { samples: vec![0; house.worker.upstreams.len()], until_report: 0 };
         tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut memory)));
@@ -74,7 +74,10 @@ pub(crate) fn run(
         house.worker.access_log.flush();
         let (requests, tunnels) = house.under_way();
         Ok(Cut { requests, tunnels })
-    })
+    });
+    // Dropped, it would wait for a disk that hangs, and the drain would have no end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// What a worker knows from one tick to the next.
