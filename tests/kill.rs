@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::restart::under_load;
 use crate::support::app::{App, Kind};
+use crate::support::client::Client;
 use crate::support::dir::Dir;
 use crate::support::load::Load;
 use crate::support::turn;
 use crate::support::vestibule::{Vestibule, config};
+use crate::support::wait::{seconds, until_true};
 
 /// Kills in a row, each under load.
 const KILLS: usize = 3;
@@ -85,4 +87,64 @@ fn executes_no_post_twice_over_random_kills() {
         failed += report.assert_only_read_requests_failed(&app.ledger(), share * read_at_once(kind));
     }
     println!("{kills} kills: no POST was executed twice, {failed} were read and lost");
+}
+
+/// Longer than memory, what the kernel takes, and what a server reads at once.
+const LONG_BODY: usize = 300_000;
+
+#[test]
+fn executes_no_post_twice_whose_body_is_on_disk() {
+    let _turn = turn::heavy();
+    for kind in [Kind::Puma, Kind::PumaCluster { preload: true }, Kind::Unicorn, Kind::Thin, Kind::Passenger]
+    {
+        let dir = Dir::new();
+        let mut app = App::start(kind, &dir);
+        let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+        let load = Load::with_bodies(vestibule.address(), 60, LONG_BODY);
+        for _ in 0..KILLS_WITH_BODIES {
+            load.wait_for(20);
+            load.wait_until_caught_up();
+            std::thread::sleep(Duration::from_micros(fastrand::u64(0..50_000)));
+            app.kill9();
+            app.run();
+        }
+        app.wait_until_answers();
+        let report = load.stop();
+        println!("{KILLS_WITH_BODIES} kills of {kind:?}: {}", report.summary());
+        report.assert_only_read_requests_failed(&app.ledger(), KILLS_WITH_BODIES * 16);
+    }
+}
+
+/// Kills of each server while it is sent long bodies.
+const KILLS_WITH_BODIES: usize = 5;
+
+#[test]
+fn executes_no_post_twice_when_another_kind_of_server_has_taken_the_socket() {
+    let (dir, other) = (Dir::new(), Dir::new());
+    let mut unicorn = App::start(Kind::Unicorn, &dir);
+    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let address = vestibule.address();
+    let found = |server: &str| {
+        until_true("the server is recognised", seconds(20), || {
+            vestibule.events().iter().any(|event| event["server"] == server)
+        });
+    };
+    found("Unicorn");
+    let posting = std::thread::spawn(move || {
+        let mut client = Client::connect(address).expect("a connection");
+        let head = "POST /begun?ms=20000 HTTP/1.1\r\nHost: a\r\nX-Post-Id: only-once\r\n";
+        client.send(format!("{head}Content-Length: {LONG_BODY}\r\n\r\n")).expect("sent");
+        client.send(vec![b'x'; LONG_BODY]).expect("sent");
+        client.response().expect("an answer").status
+    });
+    until_true("Unicorn runs it, and has not read its body", seconds(20), || {
+        unicorn.ledger().executions().contains_key("only-once")
+    });
+    // A deploy that changes the server: Puma, which reads a body before it runs the application, takes the socket over.
+    let puma = App::start(Kind::Puma, &other);
+    std::fs::rename(other.socket(), dir.socket()).expect("the socket is moved");
+    found("Puma");
+    unicorn.kill9();
+    assert_eq!(posting.join().expect("a thread"), 502);
+    assert!(puma.ledger().executions().is_empty(), "Unicorn had run it");
 }

@@ -26,6 +26,8 @@ pub(crate) struct Load {
 
 struct Shared {
     address: SocketAddr,
+    /// Bytes of a POST's body, where it is more than its name.
+    body: usize,
     stop: AtomicBool,
     issued: AtomicUsize,
     ended: AtomicUsize,
@@ -73,8 +75,14 @@ pub(crate) struct Report {
 impl Load {
     /// Starts it: `rate` requests per second, each 5 ms in the application, one in four a POST.
     pub(crate) fn start(address: SocketAddr, rate: u32) -> Load {
+        Load::with_bodies(address, rate, 0)
+    }
+
+    /// The same, with POSTs that carry a body of this length and count as executed as soon as they begin.
+    pub(crate) fn with_bodies(address: SocketAddr, rate: u32, body: usize) -> Load {
         let shared = Arc::new(Shared {
             address,
+            body,
             stop: AtomicBool::new(false),
             issued: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
@@ -154,7 +162,13 @@ fn attempt(shared: &Shared, index: usize, post: bool, id: &str) -> Result<(), Fa
     let broken = |error: std::io::Error| Failure::Connection(error.to_string());
     let kept = if index.is_multiple_of(NEW_EVERY) { None } else { shared.idle.lock().expect("idle").pop() };
     let mut client = kept.map_or_else(|| Client::connect(shared.address), Ok).map_err(broken)?;
-    let answer = if post {
+    let answer = if post && shared.body > 0 {
+        let length = shared.body;
+        let head = format!(
+            "POST /begun?ms=5 HTTP/1.1\r\nHost: a\r\nX-Post-Id: {id}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        client.send([head.as_bytes(), &vec![b'x'; length]].concat()).and_then(|()| client.response())
+    } else if post {
         client.post("/once?ms=5", id.as_bytes())
     } else {
         client.get(&format!("/sleep?ms=5&token={id}"))

@@ -120,6 +120,7 @@ impl Upstream {
             };
             let mut ledger = Ledger::new(request, self.is_unix());
             trace.generation = connection.generation;
+            let reads_whole_bodies = self.reads_whole_bodies();
             let mut attempt = Attempt::new(self, connection, request, &mut ledger, client);
             let outcome = std::future::poll_fn(|cx| attempt.poll(cx)).await;
             let (connection, deadline) = (attempt.connection.take(), attempt.deadline.take());
@@ -135,7 +136,9 @@ impl Upstream {
                 }
                 (Err(Failure::Died(end)), _, _) => {
                     self.signals.check();
-                    if !ledger.may_replay(&end, self.reads_whole_bodies(), &mut repeated) {
+                    // Another kind of server may have taken the socket since: what it does says nothing of this one.
+                    let reads_whole_bodies = reads_whole_bodies && self.reads_whole_bodies();
+                    if !ledger.may_replay(&end, reads_whole_bodies, &mut repeated) {
                         return Err(Error::Died(end.into_error()));
                     }
                     drop(permit);

@@ -123,6 +123,11 @@ run(lambda do |env|
     ledger(id)
     pause(env)
     text(id)
+  when "/begun" # executed as soon as it begins, whatever there is of its body
+    ledger(env["HTTP_X_POST_ID"])
+    pause(env)
+    env["rack.input"].read
+    text(env["HTTP_X_POST_ID"])
   when "/echo" then echo(env)
   when "/sse"
     [200, { "content-type" => "text/event-stream", "cache-control" => "no-cache" },
