@@ -22,6 +22,7 @@ mod span;
 #[cfg(test)]
 mod torture;
 mod trailer;
+mod unusual;
 mod websocket;
 mod write;
 

@@ -39,6 +39,7 @@ pub(crate) async fn forward(
         head_len,
         rest,
         upgrade: offered(request),
+        is_unusual: request.head.is_unusual(request.bytes),
         store: &worker.store,
     };
     let ticket = Ticket { arrived: request.arrived, serial: request.serial };

@@ -177,6 +177,7 @@ mod tests {
             head_len: 100,
             rest: Rest::Nothing,
             upgrade: None,
+            is_unusual: false,
             store: &store(),
         };
         let mut ledger = Ledger::new(&request, case.is_unix);
@@ -215,6 +216,7 @@ mod tests {
             head_len: 100,
             rest: Rest::Chunked,
             upgrade: None,
+            is_unusual: false,
             store: &store(),
         };
         let mut ledger = Ledger::new(&request, true);
@@ -236,6 +238,7 @@ mod tests {
             head_len: 3,
             rest: Rest::Nothing,
             upgrade: None,
+            is_unusual: false,
             store: &store(),
         };
         let mut ledger = Ledger::new(&request, true);
@@ -255,6 +258,7 @@ mod tests {
                 head_len: 1,
                 rest: Rest::Nothing,
                 upgrade: None,
+                is_unusual: false,
                 store: &store(),
             };
             let mut ledger = Ledger::new(&request, true);

@@ -37,6 +37,10 @@ pub struct Outgoing<'a> {
     pub rest: Rest,
     /// What the client would change the protocol to, so that the application may answer 101.
     pub upgrade: Option<Offer<'a>>,
+    /// Whether the application's server may refuse to parse it. It then goes over a new connection: Puma answers there
+    /// with 400, while on one that had an answer within the last 200 ms it swallows its own error (5.6.5,
+    /// `Client#reset` rescues `IOError`, which its parser's error is), and is silent until it closes after 20 s.
+    pub is_unusual: bool,
     /// Where the body goes if the line takes no more memory.
     pub store: &'a Arc<Store>,
 }
@@ -100,7 +104,7 @@ impl Upstream {
         let mut patience = Patience::new(self, ticket);
         let mut returning = false;
         let mut repeated = false;
-        let mut needs_fresh = false;
+        let mut needs_fresh = request.is_unusual;
         loop {
             let permit = match self.gate.try_enter() {
                 Some(permit) if !returning => permit,
@@ -192,14 +196,21 @@ impl Upstream {
         needs_fresh: bool,
     ) -> Result<(Box<Connection>, bool), ConnectError> {
         let generation = self.generation();
-        if !needs_fresh && let Some(connection) = self.pool.take(worker, generation) {
-            return Ok((connection, true));
-        }
-        if !needs_fresh
-            && self.pool.connections() >= self.gate.cap()
-            && let Some(connection) = self.pool.steal(worker, generation)
-        {
-            return Ok((connection, true));
+        let is_full = || self.pool.connections() >= self.gate.cap();
+        if needs_fresh {
+            // One more than it has threads would wait for a thread that waits on an idle one.
+            if is_full() {
+                drop(self.pool.take(worker, generation).or_else(|| self.pool.steal(worker, generation)));
+            }
+        } else {
+            if let Some(connection) = self.pool.take(worker, generation) {
+                return Ok((connection, true));
+            }
+            if is_full()
+                && let Some(connection) = self.pool.steal(worker, generation)
+            {
+                return Ok((connection, true));
+            }
         }
         let counted = self.pool.count();
         let stream = self.target.connect(self.config.timeout.connect).await?;
