@@ -147,6 +147,7 @@ fn nobody_but_us_says_who_asks_and_how() {
         "Proxy",
         "X-Sendfile-Type",
         "X-Accel-Mapping",
+        "Version",
     ];
     for kind in KINDS {
         let dir = Dir::new();

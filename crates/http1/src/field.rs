@@ -51,6 +51,7 @@ pub enum Name {
     ContentType,
     Http2Settings,
     MaxForwards,
+    Version,
 }
 
 impl Name {
@@ -69,7 +70,12 @@ impl Name {
             }
             (7, _) => pick(
                 name,
-                [(b"referer", Name::Referer), (b"upgrade", Name::Upgrade), (b"trailer", Name::Trailer)],
+                [
+                    (b"referer", Name::Referer),
+                    (b"upgrade", Name::Upgrade),
+                    (b"trailer", Name::Trailer),
+                    (b"version", Name::Version),
+                ],
             ),
             (9, _) => pick(name, [(b"x-real-ip", Name::XRealIp), (b"forwarded", Name::Forwarded)]),
             (10, b'c') => pick(name, [(b"connection", Name::Connection)]),
@@ -167,7 +173,7 @@ pub struct Field {
 mod tests {
     use super::*;
 
-    const KNOWN: [(&str, Name); 43] = [
+    const KNOWN: [(&str, Name); 44] = [
         ("X-Forwarded-Prefix", Name::XForwardedOther),
         ("Host", Name::Host),
         ("Connection", Name::Connection),
@@ -211,6 +217,7 @@ mod tests {
         ("Content-Type", Name::ContentType),
         ("HTTP2-Settings", Name::Http2Settings),
         ("Max-Forwards", Name::MaxForwards),
+        ("Version", Name::Version),
     ];
 
     #[test]

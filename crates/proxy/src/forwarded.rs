@@ -200,6 +200,8 @@ pub(crate) fn is_replaced(kind: Name) -> bool {
             | Name::Proxy
             | Name::XSendfileType
             | Name::XAccelMapping
+            // In a Rack environment it is HTTP_VERSION, where Puma and Thin note the version that we speak with them.
+            | Name::Version
     )
 }
 
