@@ -209,3 +209,18 @@ fn a_pipelined_request_costs_no_answer_in_a_drain() {
     drop(client);
     assert_eq!(vestibule.exit(seconds(20)).code(), Some(0));
 }
+
+#[test]
+fn waits_only_a_moment_for_a_client_that_goes_on_sending_what_was_refused() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let mut vestibule = Vestibule::start(&dir, &format!("{}[limits]\nbody = \"1 KiB\"\n", config(&dir, "")));
+    let mut client = connect(&vestibule);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").expect("sent");
+    assert_eq!(client.response().expect("an answer").status, 413);
+    let start = Instant::now();
+    vestibule.signal(Signal::TERM);
+    until_true("the client is let go", seconds(15), || client.send("x").is_err());
+    assert!(start.elapsed() > seconds(1), "it could not have read its answer");
+    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
+}

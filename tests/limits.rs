@@ -126,6 +126,18 @@ fn reads_no_request_of_a_connection_that_it_refuses() {
 }
 
 #[test]
+fn lets_a_connection_go_that_it_refuses_however_steadily_it_sends() {
+    let dir = Dir::new();
+    let gated = Gated::start(&dir);
+    let vestibule = Vestibule::start(&dir, &limited(&dir, 1, "connections = 1"));
+    let _inside = slow(&vestibule);
+    gated.origin.wait_for_requests(1);
+    let mut refused = connect(&vestibule);
+    assert_eq!(refused.response().expect("an answer").status, 503);
+    until_true("it is let go", seconds(15), || refused.send("x").is_err());
+}
+
+#[test]
 fn serves_those_who_are_in_while_it_refuses_others_by_the_thousand() {
     let dir = Dir::new();
     let gated = Gated::start(&dir);

@@ -23,6 +23,8 @@ use crate::proxy_header::ProxyHeader;
 /// Bounds on the lingering close (RFC 9112 9.6), which lets a client that still sends read our last answer: in all, and
 /// without a byte. A browser reads it only when it has sent its whole upload.
 const LINGER_TIME: Duration = Duration::from_secs(30);
+/// The same for a connection of which nothing was read, and in a drain.
+const LINGER_BRIEFLY: Duration = Duration::from_secs(2);
 const LINGER_SILENCE: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024 * 1024;
 const LINGER_READ: usize = 32 * 1024;
@@ -118,7 +120,7 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
         }
     }
     if next == Next::Linger {
-        linger(&mut stream).await;
+        linger(&house, &mut stream, LINGER_TIME).await;
     }
 }
 
@@ -169,7 +171,7 @@ async fn introduction(
         && let Err(refusal) = client.place.count_address(client.peer.address)
     {
         if let Some(_refused) = house.refuse(stream, &client.peer, refusal) {
-            linger(stream).await;
+            linger(house, stream, LINGER_BRIEFLY).await;
         }
         return Next::Close;
     }
@@ -334,25 +336,31 @@ async fn refuse(
 }
 
 /// Lets a client that was refused read why.
-pub(crate) async fn let_read(mut stream: Stream, _refused: Counted) {
-    linger(&mut stream).await;
+pub(crate) async fn let_read(house: Rc<House>, mut stream: Stream, _refused: Counted) {
+    linger(&house, &mut stream, LINGER_BRIEFLY).await;
 }
 
 /// Closes our side and reads for a moment: a reset, which unread bytes would cause, takes our answer away from the
 /// client.
-async fn linger(stream: &mut Stream) {
+async fn linger(house: &House, stream: &mut Stream, most: Duration) {
     if poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_err() {
         return;
     }
-    let (deadline, silence) = (Deadline::after(LINGER_TIME), Deadline::after(LINGER_SILENCE));
+    let (deadline, silence) = (Deadline::after(most), Deadline::after(LINGER_SILENCE));
     let mut waste = vestibule_upstream::Buffer::default();
     let mut total = 0;
+    let mut is_last = false;
     while total < LINGER_BYTES {
-        let read = poll_fn(|cx| match waste.poll_fill(stream, cx, LINGER_READ) {
-            Poll::Ready(Ok(count)) => Poll::Ready(count),
-            Poll::Ready(Err(_)) => Poll::Ready(0),
-            Poll::Pending if silence.poll(cx).is_ready() => Poll::Ready(0),
-            Poll::Pending => deadline.poll(cx).map(|()| 0),
+        let read = poll_fn(|cx| {
+            if house.is_draining() && !std::mem::replace(&mut is_last, true) {
+                deadline.reset(LINGER_BRIEFLY);
+            }
+            match waste.poll_fill(stream, cx, LINGER_READ) {
+                Poll::Ready(Ok(count)) => Poll::Ready(count),
+                Poll::Ready(Err(_)) => Poll::Ready(0),
+                Poll::Pending if silence.poll(cx).is_ready() => Poll::Ready(0),
+                Poll::Pending => deadline.poll(cx).map(|()| 0),
+            }
         })
         .await;
         if read == 0 || deadline.is_due() {

@@ -164,7 +164,7 @@ fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, proxy_pro
         }
         Err(refusal) => {
             if let Some(refused) = house.refuse(&stream, &peer, refusal) {
-                tokio::task::spawn_local(connection::let_read(stream, refused));
+                tokio::task::spawn_local(connection::let_read(Rc::clone(house), stream, refused));
             }
         }
     }
