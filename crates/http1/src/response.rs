@@ -40,6 +40,9 @@ pub struct ResponseHead {
     pub fields: Vec<Field>,
     /// How the end of the body is known.
     pub body: BodyLength,
+    /// What Content-Length says, without a doubt, of a body that does not come: to HEAD or with a 304, what it would
+    /// have been to a GET. Never with a 1xx or 204 (RFC 9110 8.6).
+    pub promised: Option<u64>,
     /// Whether the application would use its connection again after this response. Never after a body that
     /// ends with the connection, nor after a 204, or an answer without a body, whose fields promise one all the
     /// same: some servers send it, and its bytes would pass for the next response.
@@ -101,6 +104,12 @@ impl ResponseHead {
         self.upgrade = notes.upgrade.only().filter(|_| is_11 && self.options.upgrade);
         let framing = framing(buf, self.fields.as_slice(), &notes);
         let bodiless = matches!(self.status, 100..=199 | 204 | 304) || request_method == Method::Head;
+        self.promised = match framing {
+            Ok(BodyLength::Length(length)) if bodiless && !matches!(self.status, 100..=199 | 204) => {
+                Some(length)
+            }
+            _ => None,
+        };
         if bodiless {
             self.body = BodyLength::None;
             // Only HEAD and 304 may rightly tell of a body that does not come (RFC 9110 8.6).

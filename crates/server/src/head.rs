@@ -73,11 +73,8 @@ pub(crate) fn write(
         (BodyLength::Length(length), _) => number_field(out, b"Content-Length", length),
         // What a GET would have had (RFC 9110 8.6), where the application said it.
         (BodyLength::None, _) if asked.method == Method::Head || head.status == 304 => {
-            if let Some(length) = head.field(bytes, Name::ContentLength)
-                && !length.is_empty()
-                && length.iter().all(u8::is_ascii_digit)
-            {
-                field(out, b"Content-Length", length);
+            if let Some(length) = head.promised {
+                number_field(out, b"Content-Length", length);
             }
         }
         (_, BodyFraming::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),

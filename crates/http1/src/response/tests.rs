@@ -165,6 +165,27 @@ fn leaves_a_connection_whose_204_may_have_a_body_or_whose_fields_disagree() {
 }
 
 #[test]
+fn tells_the_length_of_a_body_that_does_not_come_only_where_it_is_sure() {
+    assert_eq!(with(304, "Content-Length: 5\r\n").unwrap().promised, Some(5));
+    assert_eq!(with(304, "Content-Length: 005\r\nContent-Length: 5\r\n").unwrap().promised, Some(5));
+    for (status, fields) in [
+        (304, ""),
+        (304, "Content-Length: 5\r\nContent-Length: 6\r\n"),
+        (304, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+        (304, "Content-Length: 18446744073709551616\r\n"),
+        (304, "Content-Length: 5,5\r\n"),
+        (204, "Content-Length: 0\r\n"),
+        (103, "Content-Length: 0\r\n"),
+        (200, "Content-Length: 5\r\n"),
+    ] {
+        assert_eq!(with(status, fields).unwrap().promised, None, "{status} {fields:?}");
+    }
+    let head = |status| format!("HTTP/1.1 {status} OK\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(parse_for(head(200).as_bytes(), Method::Head).unwrap().promised, Some(5));
+    assert_eq!(parse_for(head(204).as_bytes(), Method::Head).unwrap().promised, None);
+}
+
+#[test]
 fn keeps_the_connection_as_version_options_and_framing_say() {
     for (version, fields, keep) in [
         ("1.1", "Content-Length: 0\r\n", true),
