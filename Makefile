@@ -42,7 +42,8 @@ lint: doc
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-## nginx, HAProxy, Caddy and Vestibule side by side; `make bench SUITE=small` for a part of it.
+## nginx, HAProxy, Caddy and Vestibule side by side; `make bench SUITE=small` for a part of it. VESTIBULE_SLOW_SCALE=5 has the
+## slow clients send 5 MB and take 20 MB each.
 bench: deps
 	$(CARGO) bench --bench compare -- $(SUITE)
 

@@ -7,15 +7,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{LocalSet, spawn_local};
 
-/// Longest that an answer may take before it counts as failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What is sent, and how long an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Where to.
+    pub(crate) address: SocketAddr,
+    /// What is asked for.
+    pub(crate) path: &'static str,
+    /// Requests per second, each on a connection of its own.
+    pub(crate) rate: u32,
+    /// One in so many is a POST; `None` sends GETs only.
+    pub(crate) posts: Option<u64>,
+    /// Longest that an answer may take before it counts as failed.
+    pub(crate) patience: Duration,
+}
 
 /// What became of the requests.
 #[derive(Debug, Default)]
@@ -24,8 +36,8 @@ pub(crate) struct Tally {
     pub(crate) sent: u64,
     /// Those without a whole 200, by what came instead.
     pub(crate) failed: BTreeMap<String, u64>,
-    /// The longest time to a whole answer.
-    pub(crate) slowest: Duration,
+    /// The times to whole answers, from when the request was due.
+    pub(crate) times: Vec<Duration>,
     /// The POSTs answered with 200.
     pub(crate) posts: Vec<String>,
 }
@@ -37,13 +49,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// `rate` requests per second for `path`, one in four a POST, each on a connection of its own.
-    pub(crate) fn start(address: SocketAddr, path: &'static str, rate: u32) -> Self {
+    /// Begins to send.
+    pub(crate) fn start(plan: Plan) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            Ok(LocalSet::new().block_on(&runtime, generate(address, path, rate, told)))
+            Ok(LocalSet::new().block_on(&runtime, generate(plan, told)))
         });
         Self { stop, thread }
     }
@@ -55,25 +67,26 @@ impl Load {
     }
 }
 
-async fn generate(address: SocketAddr, path: &'static str, rate: u32, stop: Arc<AtomicBool>) -> Tally {
+async fn generate(plan: Plan, stop: Arc<AtomicBool>) -> Tally {
     let tally = Rc::new(RefCell::new(Tally::default()));
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / plan.rate);
     let mut requests = Vec::new();
     for number in 0u64.. {
-        ticks.tick().await;
+        let due = ticks.tick().await;
         if stop.load(Ordering::Relaxed) {
             break;
         }
         let tally = Rc::clone(&tally);
         tally.borrow_mut().sent += 1;
         requests.push(spawn_local(async move {
-            let id = number.is_multiple_of(4).then(|| format!("post-{number}"));
-            let start = Instant::now();
-            let answer = tokio::time::timeout(PATIENCE, ask(address, path, id.as_deref())).await;
+            let is_post = plan.posts.is_some_and(|every| number.is_multiple_of(every));
+            let id = is_post.then(|| format!("post-{number}"));
+            let answer = ask(plan.address, plan.path, id.as_deref());
+            let answer = tokio::time::timeout_at(due + plan.patience, answer).await;
             let mut tally = tally.borrow_mut();
             match answer.unwrap_or_else(|_| Err("no answer".to_owned())) {
                 Ok(()) => {
-                    tally.slowest = tally.slowest.max(start.elapsed());
+                    tally.times.push(due.elapsed());
                     tally.posts.extend(id);
                 }
                 Err(reason) => *tally.failed.entry(reason).or_default() += 1,
@@ -117,6 +130,11 @@ async fn ask(address: SocketAddr, path: &str, id: Option<&str>) -> Result<(), St
 }
 
 impl Tally {
+    /// The longest time to a whole answer.
+    pub(crate) fn slowest(&self) -> Duration {
+        self.times.iter().copied().max().unwrap_or_default()
+    }
+
     /// How many failed in all.
     pub(crate) fn failures(&self) -> u64 {
         self.failed.values().sum()

@@ -10,12 +10,15 @@ mod client;
 mod load;
 mod machine;
 mod nginx;
+mod origin;
 mod peer;
 mod program;
 mod rack;
+mod slow;
 mod stats;
 mod suites;
 mod table;
+mod transfer;
 mod tree;
 mod wrk;
 
@@ -58,12 +61,23 @@ enum Internal {
         /// Socket of the application
         socket: PathBuf,
     },
+    /// Be an application that takes and gives long bodies
+    #[command(hide = true)]
+    Origin {
+        /// Socket to listen on
+        socket: PathBuf,
+    },
+    /// Move long bodies as fast as they go, and print the seconds that took
+    #[command(hide = true)]
+    Transfer(transfer::Job),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Some(Internal::BareHyper { address, socket }) => bare_hyper::serve(*address, socket),
+        Some(Internal::Origin { socket }) => origin::serve(socket),
+        Some(Internal::Transfer(job)) => transfer::run(job),
         None if arguments.bench => run(&arguments),
         None => {
             println!("nothing is measured in a test run: use `make bench`");

@@ -50,12 +50,14 @@ pub(crate) struct Setup<'a> {
     pub(crate) access_log: bool,
     /// `reuse_port` of Vestibule's listener; `None` leaves the default.
     pub(crate) reuse_port: Option<bool>,
+    /// Whether nginx and Vestibule keep bodies while a client is slow, as both do by default. The others cannot.
+    pub(crate) buffered: bool,
 }
 
 impl<'a> Setup<'a> {
     /// Everything left to the peer, in front of `upstream`.
     pub(crate) fn plain(upstream: &'a Path) -> Self {
-        Self { upstream, workers: None, core: None, access_log: false, reuse_port: None }
+        Self { upstream, workers: None, core: None, access_log: false, reuse_port: None, buffered: true }
     }
 }
 
@@ -150,11 +152,15 @@ fn nginx(directory: &Path, address: SocketAddr, setup: Setup<'_>, keepalive: Opt
     } else {
         String::new()
     };
+    let buffering = if setup.buffered { "" } else { "proxy_buffering off; proxy_request_buffering off;" };
+    // 1 MB by default: whoever takes uploads has raised it.
     let http = format!(
         "upstream app {{ server unix:{}; {pool} }}
 server {{
     listen {address} backlog=4096;
     {log}
+    client_max_body_size 1g;
+    {buffering}
     location / {{ proxy_pass http://app; proxy_set_header Host $host; {reuse} }}
 }}",
         setup.upstream.display()
@@ -235,6 +241,7 @@ fn vestibule(directory: &Path, address: SocketAddr, setup: Setup<'_>) -> Result<
     } else {
         "access = \"off\"".to_owned()
     };
+    let buffer = if setup.buffered { "" } else { "[buffer]\nrequest = false\nresponse = false\n" };
     let text = format!(
         "{workers}
 
@@ -249,10 +256,16 @@ address = \"unix:{}\"
 [limits]
 connections_per_address = 16384
 
+{buffer}
+# Where nginx has its own in this bench: the same disk.
+[disk]
+directory = \"{}\"
+
 [log]
 {log}
 ",
-        setup.upstream.display()
+        setup.upstream.display(),
+        directory.display()
     );
     let file = write(directory, "vestibule.toml", &text)?;
     Ok(Launch::new(env!("CARGO_BIN_EXE_vestibule"), directory).args(["serve", "--config"]).args([file]))

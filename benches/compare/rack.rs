@@ -1,10 +1,11 @@
 //! A real Rack server with an application that sleeps as long as the path says.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -21,8 +22,8 @@ pub(crate) enum Server {
     Puma,
     /// Puma, 2 workers of 5 threads.
     PumaCluster,
-    /// Unicorn, 4 workers.
-    Unicorn,
+    /// Unicorn with so many workers.
+    Unicorn(u8),
     /// Thin, one process.
     Thin,
     /// Passenger, its builtin engine, 2 application processes.
@@ -31,13 +32,13 @@ pub(crate) enum Server {
 
 impl Server {
     /// The name in tables.
-    pub(crate) fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> String {
         match self {
-            Self::Puma => "Puma, 5 threads",
-            Self::PumaCluster => "Puma, 2 workers of 5 threads",
-            Self::Unicorn => "Unicorn, 4 workers",
-            Self::Thin => "Thin",
-            Self::Passenger => "Passenger, 2 processes",
+            Self::Puma => "Puma, 5 threads".to_owned(),
+            Self::PumaCluster => "Puma, 2 workers of 5 threads".to_owned(),
+            Self::Unicorn(workers) => format!("Unicorn, {workers} workers"),
+            Self::Thin => "Thin".to_owned(),
+            Self::Passenger => "Passenger, 2 processes".to_owned(),
         }
     }
 
@@ -45,7 +46,7 @@ impl Server {
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Puma | Self::PumaCluster => "puma",
-            Self::Unicorn => "unicorn",
+            Self::Unicorn(_) => "unicorn",
             Self::Thin => "thin",
             Self::Passenger => "passenger",
         }
@@ -98,6 +99,24 @@ impl Application {
         }
     }
 
+    /// How long each request for `/long/N`, or with a body to `/upload`, has had one of its threads or processes to
+    /// itself so far.
+    pub(crate) fn occupied(&self) -> Result<Vec<Duration>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let text = match fs::read_to_string(self.directory.path().join("occupied")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            read => read.context("cannot read the times of the application")?,
+        };
+        let mut spans: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for line in text.lines() {
+            let (id, at) = line.split_once(' ').context("a time of the application has no name")?;
+            let at = at.parse()?;
+            spans.entry(id).and_modify(|span| span.1 = at).or_insert((at, now));
+        }
+        let seconds = spans.into_values().map(|(from, to)| (to - from).max(0.0));
+        Ok(seconds.map(Duration::from_secs_f64).collect())
+    }
+
     fn launch(&self) -> Result<Launch> {
         let directory = self.directory.path();
         let socket = self.socket();
@@ -109,8 +128,8 @@ impl Application {
         Ok(match self.server {
             Server::Puma => launch.args(puma),
             Server::PumaCluster => launch.args(["-w", "2"]).args(puma),
-            Server::Unicorn => {
-                let text = format!("listen {socket:?}\npid {pid:?}\nworker_processes 4\n");
+            Server::Unicorn(workers) => {
+                let text = format!("listen {socket:?}\npid {pid:?}\nworker_processes {workers}\n");
                 fs::write(directory.join("unicorn.rb"), text).context("cannot write unicorn.rb")?;
                 launch.args(["-c", "unicorn.rb", "-E", "production", "config.ru"])
             }

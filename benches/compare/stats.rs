@@ -19,6 +19,14 @@ pub(crate) fn median_time(values: impl IntoIterator<Item = Duration>) -> Duratio
     Duration::from_secs_f64(median(values.into_iter().map(|time| time.as_secs_f64())))
 }
 
+/// The time below which `share` of `times` lie; 0 of none.
+pub(crate) fn percentile(times: &[Duration], share: f64) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let rank = (times.len() as f64 * share).ceil() as usize;
+    times.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
 /// Ratios `ours / theirs`, round by round: what disturbs a round disturbs both, and cancels out.
 pub(crate) struct Ratios(Vec<f64>);
 

@@ -2,8 +2,11 @@
 
 mod accept;
 mod idle;
+mod large;
 mod rack;
 mod restart;
+mod slow_download;
+mod slow_upload;
 mod small;
 
 use anyhow::{Result, bail};
@@ -57,6 +60,12 @@ pub(crate) enum Suite {
     Restart,
     /// `reuse_port` or one shared accept queue
     Accept,
+    /// 200 clients that send slowly, before Unicorn with 2 workers
+    SlowUpload,
+    /// 200 clients that read slowly, before Puma
+    SlowDownload,
+    /// Long bodies of clients that are fast: what buffering costs
+    Large,
 }
 
 impl Suite {
@@ -71,6 +80,9 @@ impl Suite {
             (Self::Restart, None) => restart::run(options),
             (Self::Idle, None) => idle::run(options),
             (Self::Accept, None) => accept::run(options),
+            (Self::SlowUpload, None) => slow_upload::run(options, cores),
+            (Self::SlowDownload, None) => slow_download::run(options, cores),
+            (Self::Large, None) => large::run(options, cores),
             (Self::SmallLog, None) => small::run(small::Log::File, options, cores),
             (_, None) => small::run(small::Log::Off, options, cores),
         }
@@ -84,6 +96,8 @@ impl Suite {
             Self::Idle => options.choose(&small::PEERS),
             Self::Restart => options.choose(&restart::PEERS),
             Self::Accept => Vec::new(),
+            Self::SlowUpload | Self::SlowDownload => options.choose(&slow_upload::PEERS),
+            Self::Large => options.choose(&large::PEERS),
             _ => options.choose(&rack::PEERS),
         }
         .into_iter()
@@ -91,7 +105,9 @@ impl Suite {
         .collect();
         match (self, self.server()) {
             (_, Some(server)) => programs.extend([server.program(), "wrk"]),
-            (Self::Restart, None) => programs.push(Server::Puma.program()),
+            (Self::Restart | Self::SlowDownload, None) => programs.push(Server::Puma.program()),
+            (Self::SlowUpload, None) => programs.push(slow_upload::SERVER.program()),
+            (Self::Large, None) => {}
             // nginx is the backend of the others.
             (_, None) => programs.extend(["nginx", "wrk"]),
         }
@@ -103,10 +119,17 @@ impl Suite {
         match self {
             Self::Puma => Some(Server::Puma),
             Self::PumaCluster => Some(Server::PumaCluster),
-            Self::Unicorn => Some(Server::Unicorn),
+            Self::Unicorn => Some(Server::Unicorn(4)),
             Self::Thin => Some(Server::Thin),
             Self::Passenger => Some(Server::Passenger),
-            Self::Small | Self::SmallLog | Self::Idle | Self::Restart | Self::Accept => None,
+            Self::Small
+            | Self::SmallLog
+            | Self::Idle
+            | Self::Restart
+            | Self::Accept
+            | Self::SlowUpload
+            | Self::SlowDownload
+            | Self::Large => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Options, Report};
 use crate::chart::Chart;
-use crate::load::Load;
+use crate::load::{Load, Plan};
 use crate::peer::{Peer, Setup};
 use crate::rack::{Application, Server};
 use crate::table::{Table, milliseconds, whole};
@@ -23,6 +23,8 @@ pub(crate) const PEERS: [Peer; 5] = [
 
 const RATE: u32 = 200;
 const RESTARTS: u8 = 3;
+/// Longest that an answer may take before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the application is away, its own boot not counted.
 const AWAY: Duration = Duration::from_millis(500);
 /// How long it runs before each stop, and after the last start.
@@ -44,7 +46,13 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         // A server of its own for each, so that POSTs are counted apart.
         let mut application = Application::start(Server::Puma)?;
         let proxy = peer.start(Setup::plain(&application.socket()))?;
-        let load = Load::start(proxy.address(), "/sleep/5", RATE);
+        let load = Load::start(Plan {
+            address: proxy.address(),
+            path: "/sleep/5",
+            rate: RATE,
+            posts: Some(4),
+            patience: PATIENCE,
+        });
         let cycled = (0..restarts).try_for_each(|_| cycle(&mut application));
         sleep(UP);
         let tally = load.finish()?;
@@ -58,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
             whole(tally.failures() as f64),
             whole(twice as f64),
             whole(lost as f64),
-            milliseconds(tally.slowest),
+            milliseconds(tally.slowest()),
             tally.reasons(),
         ]);
     }
