@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future as _;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
 /// Bytes moved between memory and disk at once.
@@ -69,7 +70,16 @@ pub struct Spool {
     len: u64,
     /// What is taken of the store's budget: as much as the file ever had.
     reserved: u64,
-    work: Option<JoinHandle<Done>>,
+    work: Option<Work>,
+}
+
+/// A piece of work under way.
+#[derive(Debug)]
+enum Work {
+    /// A thread that may wait does it.
+    Elsewhere(JoinHandle<Done>),
+    /// It could be done at once. Empty once that was given.
+    Here(Option<Done>),
 }
 
 /// What a piece of work comes back with: its buffer, the file, and how it went.
@@ -128,7 +138,8 @@ impl Spool {
         }
         let (file, store) = (self.file.clone(), Arc::clone(&self.store));
         self.len = end;
-        self.work = Some(tokio::task::spawn_blocking(move || write(bytes, file, &store, at)));
+        let work = tokio::task::spawn_blocking(move || write(bytes, file, &store, at));
+        self.work = Some(Work::Elsewhere(work));
         Ok(())
     }
 
@@ -136,14 +147,24 @@ impl Spool {
     pub fn read(&mut self, offset: u64, mut buffer: Vec<u8>) {
         let file = self.file.clone();
         let size = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(PIECE).min(PIECE);
-        self.work = Some(tokio::task::spawn_blocking(move || {
-            buffer.resize(size, 0);
+        // One that an answer came in may be four times as large, and a slow client would hold it to the end.
+        if buffer.capacity() > PIECE {
+            buffer = Vec::new();
+        }
+        buffer.resize(size, 0);
+        let had = file.as_ref().map_or(0, |file| read_from_memory(file, &mut buffer, offset));
+        if had == size {
+            self.work = Some(Work::Here(Some(Done { bytes: buffer, file, written: 0, outcome: Ok(()) })));
+            return;
+        }
+        self.work = Some(Work::Elsewhere(tokio::task::spawn_blocking(move || {
+            let rest = buffer.get_mut(had..).unwrap_or_default();
             let outcome = match &file {
-                Some(file) => file.read_exact_at(&mut buffer, offset),
+                Some(file) => file.read_exact_at(rest, offset + had as u64),
                 None => Err(io::ErrorKind::NotFound.into()),
             };
             Done { bytes: buffer, file, written: 0, outcome }
-        }));
+        })));
     }
 
     /// Ready when the work under way is done: with the buffer that was written from, or the one that was read into.
@@ -152,7 +173,10 @@ impl Spool {
     /// [`SpoolError::Io`], with the buffer.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         let Some(work) = self.work.as_mut() else { return Poll::Ready(Ok(Vec::new())) };
-        let done = ready!(Pin::new(work).poll(cx));
+        let done = match work {
+            Work::Elsewhere(task) => ready!(Pin::new(task).poll(cx)).map_err(io::Error::other),
+            Work::Here(done) => done.take().ok_or_else(|| io::ErrorKind::NotFound.into()),
+        };
         self.work = None;
         Poll::Ready(match done {
             Ok(Done { mut bytes, file, written, outcome }) => {
@@ -171,7 +195,7 @@ impl Spool {
                 }
             }
             // The event loop is ending.
-            Err(error) => Err((SpoolError::Io(io::Error::other(error)), Vec::new())),
+            Err(error) => Err((SpoolError::Io(error), Vec::new())),
         })
     }
 
@@ -189,6 +213,13 @@ impl Drop for Spool {
     fn drop(&mut self) {
         self.store.used.fetch_sub(self.reserved, Ordering::Relaxed);
     }
+}
+
+/// Reads what of it the kernel still has in memory, without waiting for the disk; gives how much that is. Most of what is
+/// read was written a moment ago, and a thread that may wait costs more than the copy.
+fn read_from_memory(file: &File, buffer: &mut [u8], offset: u64) -> usize {
+    // An error is one for the thread that may wait, if it meets it too: not every file system can do this.
+    preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
 }
 
 /// Runs on a thread that may wait.
@@ -230,6 +261,34 @@ mod tests {
         let end = read(&mut spool, 69_999).await;
         assert_eq!(end, [vec![1], vec![2; 10]].concat());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn reads_from_the_disk_what_the_kernel_has_no_longer_in_memory() {
+        let (_directory, store) = store(1 << 20);
+        let mut spool = Spool::new(&store);
+        let bytes: Vec<u8> = (0..2 * PIECE).map(|n| (n / 1000) as u8).collect();
+        for piece in bytes.chunks(PIECE) {
+            spool.write(piece.to_vec()).await.unwrap();
+        }
+        let file = spool.file.clone().unwrap();
+        file.sync_all().unwrap();
+        // The kernel lets go of what was written at once only as a whole.
+        rustix::fs::fadvise(&*file, PIECE as u64, None, rustix::fs::Advice::DontNeed).unwrap();
+        let (start, end) = (PIECE / 2, PIECE / 2 + PIECE);
+        assert_eq!(read(&mut spool, start as u64).await, bytes[start..end]);
+        assert_eq!(read(&mut spool, PIECE as u64).await, bytes[PIECE..]);
+    }
+
+    #[tokio::test]
+    async fn reads_into_no_more_memory_than_a_piece() {
+        let (_directory, store) = store(1 << 20);
+        let mut spool = Spool::new(&store);
+        spool.write(vec![3; 2 * PIECE]).await.unwrap();
+        spool.read(0, Vec::with_capacity(4 * PIECE));
+        let piece = std::future::poll_fn(|cx| spool.poll(cx)).await.unwrap();
+        assert_eq!(piece, vec![3; PIECE]);
+        assert!(piece.capacity() <= PIECE, "{} bytes", piece.capacity());
     }
 
     #[tokio::test]
