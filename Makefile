@@ -5,6 +5,9 @@ CARGO ?= cargo
 PROFILE ?= quick
 # How many random kills `make test-kills` makes.
 KILLS ?= 1000
+# How often `make fuzz` executes each target, and which: all of them, or TARGETS=request.
+RUNS ?= 1000000
+TARGETS ?=
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
 PROGRAMS = puma unicorn thin passenger passenger-config ruby wrk nginx haproxy caddy curl sha256sum chromium \
@@ -15,7 +18,7 @@ PACKAGES = puma unicorn thin passenger ruby-rack wrk nginx-light haproxy caddy c
 # Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
 PYTHON = target/python
 
-.PHONY: build test test-kills test-slow lint doc bench microbench deps programs
+.PHONY: build test test-kills test-slow fuzz lint doc bench microbench deps programs
 
 build:
 	$(CARGO) build --release
@@ -24,6 +27,7 @@ build:
 test: deps
 	$(CARGO) test --workspace --profile $(PROFILE) --doc
 	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast --lib --bins
+	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test fuzz
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test behaviour
 
 ## Random kills of real servers under load: no POST may be executed twice.
@@ -34,9 +38,14 @@ test-kills: deps
 test-slow: deps
 	VESTIBULE_SLOW=1 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture slow_attacks buffering::slow_clients
 
+## The fuzz targets (tests/fuzz): 15 minutes on two idle cores. Installs cargo-fuzz and a C++ compiler where they are missing.
+fuzz:
+	RUNS=$(RUNS) tests/fuzz/run $(TARGETS)
+
 ## Formatting, clippy and the documentation, with warnings denied.
 lint: doc
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 doc:

@@ -32,7 +32,7 @@ pub enum Framing {
 /// The head of a request: everything up to its empty line, as [`Span`]s of the buffer it was parsed from.
 ///
 /// Made to be reused: [`RequestHead::parse`] overwrites it and keeps what `fields` has allocated.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHead {
     /// The method, in the case it came in.
     pub method: Span,

@@ -28,7 +28,7 @@ pub enum BodyLength {
 /// The head of a response: everything up to its empty line, as [`Span`]s of the buffer it was parsed from.
 ///
 /// Made to be reused: [`ResponseHead::parse`] overwrites it and keeps what `fields` has allocated.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The status, 100 to 999.
     pub status: u16,

@@ -20,11 +20,13 @@ pub(crate) enum BodyFraming {
 
 /// What of the request decides the form of the answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    pub(crate) version: Version,
-    pub(crate) method: Method,
+pub struct Asked {
+    /// The version the client speaks.
+    pub version: Version,
+    /// What it asked for.
+    pub method: Method,
     /// Whether the client takes trailer fields.
-    pub(crate) takes_trailers: bool,
+    pub takes_trailers: bool,
 }
 
 impl BodyFraming {
@@ -38,7 +40,7 @@ impl BodyFraming {
 }
 
 /// Writes the head of an application's answer in its one canonical form.
-pub(crate) fn write(
+pub fn write(
     out: &mut Vec<u8>,
     (head, bytes): (&ResponseHead, &[u8]),
     asked: Asked,

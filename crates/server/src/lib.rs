@@ -16,6 +16,9 @@ mod server;
 mod tunnel;
 mod worker;
 
+// For the fuzz targets alone, which stand outside of the crate.
+#[doc(hidden)]
+pub use head::{Asked, write as write_head};
 pub use listener::Bound;
 pub use proxy_header::{ProxyHeader, ProxyHeaderError};
 pub use server::{Cut, Error, Server};
