@@ -13,6 +13,7 @@ use crate::forwarding::connect;
 use crate::support::client::{Client, Response};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
+use crate::support::process::Signal;
 use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until, until_true};
 
@@ -343,6 +344,35 @@ fn says_close_with_the_last_answer_of_a_connection() {
         let answer = client.get("/").expect("an answer");
         assert_eq!((answer.status, answer.closes()), (404, n == 2), "{}", answer.head);
     }
+}
+
+#[test]
+fn a_client_that_sends_ahead_keeps_nobody_else_waiting() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let routed =
+        limited(&dir, 1, "").replace("[limits]", "[[route]]\nhost = \"a\"\nupstream = \"app\"\n[limits]");
+    let vestibule = Vestibule::start(&dir, &routed);
+    let (mut ahead, mut other) = (connect(&vestibule), connect(&vestibule));
+    for client in [&mut ahead, &mut other] {
+        assert_eq!(client.get("/before").expect("an answer").status, 404);
+    }
+    // Both find their requests there at once, those of the one first. None needs the application.
+    vestibule.signal(Signal::STOP);
+    let count = 2_000;
+    ahead.send("GET /ahead HTTP/1.1\r\nHost: b\r\n\r\n".repeat(count)).expect("the kernel takes it");
+    other.send("GET /other HTTP/1.1\r\nHost: b\r\n\r\n").expect("sent");
+    vestibule.signal(Signal::CONT);
+    assert_eq!(other.response().expect("an answer").status, 404);
+    for _ in 0..count {
+        assert_eq!(ahead.response().expect("an answer").status, 404);
+    }
+    let paths = until("a line for each", seconds(10), || {
+        let lines = vestibule.access_log();
+        (lines.len() == count + 3).then(|| lines.iter().map(|line| line["path"].clone()).collect::<Vec<_>>())
+    });
+    let before = paths.iter().position(|path| path == "/other").expect("its line");
+    assert!(before < 100, "{before} requests were answered before it");
 }
 
 /// Vestibule where the system allows it only this many open files, with what it said until it listened.
