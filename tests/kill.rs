@@ -8,7 +8,7 @@ use crate::support::client::Client;
 use crate::support::dir::Dir;
 use crate::support::load::Load;
 use crate::support::turn;
-use crate::support::vestibule::{Vestibule, config};
+use crate::support::vestibule::{Vestibule, config_for_a_load};
 use crate::support::wait::{seconds, until_true};
 
 /// Kills in a row, each under load.
@@ -71,7 +71,7 @@ fn executes_no_post_twice_over_random_kills() {
     for (index, kind) in kinds.into_iter().enumerate() {
         let dir = Dir::new();
         let mut app = App::start(kind, &dir);
-        let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+        let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
         let load = Load::start(vestibule.address(), 100);
         let share = kills / kinds.len() + usize::from(index < kills % kinds.len());
         for _ in 0..share {
@@ -99,7 +99,7 @@ fn executes_no_post_twice_whose_body_is_on_disk() {
     {
         let dir = Dir::new();
         let mut app = App::start(kind, &dir);
-        let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+        let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
         let load = Load::with_bodies(vestibule.address(), 60, LONG_BODY);
         for _ in 0..KILLS_WITH_BODIES {
             load.wait_for(20);
@@ -122,7 +122,7 @@ const KILLS_WITH_BODIES: usize = 5;
 fn executes_no_post_twice_when_another_kind_of_server_has_taken_the_socket() {
     let (dir, other) = (Dir::new(), Dir::new());
     let mut unicorn = App::start(Kind::Unicorn, &dir);
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
     let address = vestibule.address();
     let found = |server: &str| {
         until_true("the server is recognised", seconds(20), || {

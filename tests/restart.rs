@@ -10,7 +10,7 @@ use crate::support::fake::Fake;
 use crate::support::load::{Load, Report};
 use crate::support::process::Signal;
 use crate::support::turn;
-use crate::support::vestibule::{Vestibule, config};
+use crate::support::vestibule::{Vestibule, config_for_a_load};
 use crate::support::wait::{seconds, until_true};
 
 /// Requests per second.
@@ -33,7 +33,7 @@ pub(crate) fn under_load(kind: Kind, times: usize, mut restart: impl FnMut(&mut 
     let mut app = App::start(kind, &dir);
     // Thin runs one request of 5 ms at a time, which is less than 200 per second: it never catches up.
     let catches_up = kind != Kind::Thin;
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
     let load = Load::start(vestibule.address(), RATE);
     for _ in 0..times {
         load.wait_for(BETWEEN);
@@ -111,7 +111,7 @@ fn loses_only_posts_that_passenger_was_executing_when_it_was_stopped() {
 #[test]
 fn loses_nothing_when_the_socket_is_removed_and_bound_anew() {
     let dir = Dir::new();
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
     let origin = || {
         Fake::start(&dir.socket(), |conversation| {
             while let Some(request) = conversation.request() {
@@ -147,7 +147,7 @@ fn loses_nothing_when_the_socket_is_removed_and_bound_anew() {
 #[test]
 fn tells_of_a_restart_in_one_event() {
     let dir = Dir::new();
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
     let first = Fake::echoing(&dir.socket());
     assert_eq!(get(vestibule.address(), "/before").status, 200);
     first.leave();

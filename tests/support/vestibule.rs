@@ -56,6 +56,11 @@ pub(crate) fn config(dir: &Dir, more: &str) -> String {
     )
 }
 
+/// The same for a load that stands for many visitors, who come from one address here.
+pub(crate) fn config_for_a_load(dir: &Dir) -> String {
+    format!("{}\n[limits]\nconnections_per_address = 16384\n", config(dir, ""))
+}
+
 impl Vestibule {
     /// Starts it with `config` and waits until it listens.
     pub(crate) fn start(dir: &Dir, config: &str) -> Vestibule {
