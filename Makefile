@@ -38,7 +38,7 @@ test-kills: deps
 test-slow: deps
 	VESTIBULE_SLOW=1 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture slow_attacks buffering::slow_clients
 
-## The fuzz targets (tests/fuzz): 15 minutes on two idle cores. Installs cargo-fuzz and a C++ compiler where they are missing.
+## The fuzz targets (tests/fuzz): about 15 minutes of CPU. Installs cargo-fuzz and a C++ compiler where they are missing.
 fuzz:
 	RUNS=$(RUNS) tests/fuzz/run $(TARGETS)
 
