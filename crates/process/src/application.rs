@@ -2,9 +2,11 @@
 
 use std::io;
 use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
 use tokio::process::{Child, ChildStdin};
 
 use crate::error::Error;
@@ -37,7 +39,7 @@ impl Application {
     /// [`Error::Start`] when there is no such program, or no process to be had.
     pub fn start(launch: &Launch) -> Result<Self, Error> {
         let failed = |source| Error::Start { program: launch.program().clone(), source };
-        let mut child = launch.command().spawn().map_err(failed)?;
+        let mut child = with_huge_pages(|| launch.command().spawn()).map_err(failed)?;
         let pid = child.id().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let lifeline = child.stdin.take();
         Ok(Application { child, pid, _lifeline: lifeline })
@@ -96,6 +98,26 @@ impl Application {
     }
 }
 
+/// Held while a process is started.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Starts a process that may have transparent huge pages where the system gives them. Our allocator has them turned off for
+/// us, which a child would inherit, and they are the application's own matter.
+fn with_huge_pages<T>(start: impl FnOnce() -> T) -> T {
+    // One at a time: the end of one start would turn them off for another. A panic in one leaves nothing half done.
+    let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let were_off = transparent_huge_pages_are_disabled().unwrap_or(false);
+    // A kernel that refuses has not turned them off either.
+    if were_off {
+        let _refused = disable_transparent_huge_pages(false);
+    }
+    let started = start();
+    if were_off {
+        let _refused = disable_transparent_huge_pages(true);
+    }
+    started
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
@@ -117,6 +139,17 @@ mod tests {
             assert!(start.elapsed() < LONG, "process {pid} never ran {program}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn does_not_pass_on_that_huge_pages_are_off() {
+        disable_transparent_huge_pages(true).expect("they are turned off");
+        let mut application =
+            Application::start(&shell("grep -q '^THP_enabled:[[:space:]]*1' /proc/self/status"))
+                .expect("it starts");
+        assert!(application.ended().await.expect("its status").success(), "they are off in the application");
+        let _turn = STARTING.lock().unwrap();
+        assert!(transparent_huge_pages_are_disabled().expect("the flag"), "they are on in us");
     }
 
     #[tokio::test]

@@ -12,7 +12,8 @@ use clap::Parser as _;
 
 use crate::command::{Command, CommandLine};
 
-/// A forwarder allocates small things often; mimalloc does that with fewer instructions than the C library.
+/// A forwarder allocates small things often; mimalloc does that with fewer instructions than the C library. Without
+/// transparent huge pages (its `no_thp`), which are 2 MiB at a time where we need 64 KiB here and there.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
