@@ -147,7 +147,7 @@ fn c25_names_with_underscores_are_dropped() {
 
 #[test]
 fn c26_fields_that_an_untrusted_peer_may_not_send() {
-    for name in ["Proxy", "X-Sendfile-Type", "X-Accel-Mapping", "Forwarded"] {
+    for name in ["Proxy", "X-Sendfile-Type", "X-Accel-Mapping", "Forwarded", "Client-IP", "X-Client-IP"] {
         judge([name.to_owned(), name.to_lowercase(), name.to_uppercase()].map(|name| {
             let lines = format!("{name}: lie\r\n{name}: lie\r\n");
             Case::new(post(lines), F).with("the field is gone", move |request| !request.has(&name))

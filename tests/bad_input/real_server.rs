@@ -142,6 +142,7 @@ fn nobody_but_us_says_who_asks_and_how() {
         "X-Forwarded-Prefix",
         "Forwarded",
         "X-Real-IP",
+        "Client-IP",
         "X-Request-Id",
         "X-Request-Start",
         "Proxy",

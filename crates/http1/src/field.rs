@@ -32,7 +32,7 @@ pub enum Name {
     XForwardedPort,
     XForwardedSsl,
     XForwardedScheme,
-    /// Any other that begins with `X-Forwarded-`.
+    /// Any other that begins with `X-Forwarded-`, or tells of the client as these do: `Client-IP`, `X-Client-IP`.
     XForwardedOther,
     XRealIp,
     XRequestId,
@@ -77,12 +77,21 @@ impl Name {
                     (b"version", Name::Version),
                 ],
             ),
-            (9, _) => pick(name, [(b"x-real-ip", Name::XRealIp), (b"forwarded", Name::Forwarded)]),
+            (9, _) => pick(
+                name,
+                [
+                    (b"x-real-ip", Name::XRealIp),
+                    (b"forwarded", Name::Forwarded),
+                    (b"client-ip", Name::XForwardedOther),
+                ],
+            ),
             (10, b'c') => pick(name, [(b"connection", Name::Connection)]),
             (10, b'u') => pick(name, [(b"user-agent", Name::UserAgent)]),
             (10, b'k') => pick(name, [(b"keep-alive", Name::KeepAlive)]),
             (10, b'x') => pick(name, [(b"x-sendfile", Name::XSendfile)]),
-            (11, _) => pick(name, [(b"retry-after", Name::RetryAfter)]),
+            (11, _) => {
+                pick(name, [(b"retry-after", Name::RetryAfter), (b"x-client-ip", Name::XForwardedOther)])
+            }
             (12, _) => pick(
                 name,
                 [
@@ -173,7 +182,9 @@ pub struct Field {
 mod tests {
     use super::*;
 
-    const KNOWN: [(&str, Name); 44] = [
+    const KNOWN: [(&str, Name); 46] = [
+        ("Client-IP", Name::XForwardedOther),
+        ("X-Client-IP", Name::XForwardedOther),
         ("X-Forwarded-Prefix", Name::XForwardedOther),
         ("Host", Name::Host),
         ("Connection", Name::Connection),

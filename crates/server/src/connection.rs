@@ -110,7 +110,10 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
         })
         .await;
         if !is_readable {
-            return;
+            // What a client sends from now on would make the kernel throw away what it has not taken yet.
+            let has_more = house.is_draining() && stream.undelivered().is_some_and(|bytes| bytes > 0);
+            next = if has_more { Next::Linger } else { Next::Abort };
+            break;
         }
         seat.leave();
         // Boxed, so that a parked connection does not carry the size of a busy one.
@@ -274,7 +277,9 @@ async fn request(
     match next {
         // The client did not know, and may have sent its next request already, or does so now. To close with that unread
         // would take the end of our answer away from it.
-        Next::Close if is_last || !received.is_empty() || !stream.is_quiet() => Next::Linger,
+        Next::Close if is_last || house.is_draining() || !received.is_empty() || !stream.is_quiet() => {
+            Next::Linger
+        }
         next => next,
     }
 }
