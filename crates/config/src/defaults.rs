@@ -10,6 +10,7 @@ use crate::model::{
     LogOutput, Route, RouteId, Server, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
+use crate::process::{Control, Process};
 use crate::routes::Routes;
 
 /// Where Rack servers are deployed to listen.
@@ -20,10 +21,13 @@ const PID_FILE: &str = "/tmp/web_server.pid";
 impl Default for Config {
     /// What an empty file means: `127.0.0.1:8080` forwards to `unix:/tmp/web_server.sock`.
     fn default() -> Self {
+        let upstream = Upstream::default();
         Self {
             workers: workers(),
+            processes: vec![Process::adopted(UpstreamId(0), &upstream)],
+            control: Control::default(),
             listeners: vec![Listener::default()],
-            upstreams: vec![Upstream::default()],
+            upstreams: vec![upstream],
             routes: Routes::all_to(RouteId(0)),
             route_settings: vec![Route::to(UpstreamId(0))],
             trusted_proxies: Vec::new(),

@@ -23,6 +23,7 @@ mod model;
 mod path_tree;
 mod places;
 mod problem;
+mod process;
 mod route;
 pub mod routes;
 mod suggestion;
@@ -35,6 +36,7 @@ pub use error::Error;
 pub use model::*;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};
+pub use process::*;
 
 use document::Reader;
 use error_page::WrittenPage;

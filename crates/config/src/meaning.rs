@@ -9,9 +9,10 @@ use crate::document::{Reader, Section};
 use crate::error_page::{self, WrittenPage};
 use crate::fields;
 use crate::listener::{self, refuse_forwarding_to_ourselves, refuse_headers_of_nobody};
-use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
+use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput, Upstream, UpstreamId};
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::process::{Control, Process};
 use crate::route;
 use crate::upstream;
 use crate::value;
@@ -75,10 +76,13 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<Wr
         disk_directory,
         log_output,
     };
+    let upstreams: Vec<_> = upstreams.into_iter().map(|upstream| upstream.meaning).collect();
     let config = Config {
         workers,
+        processes: adopted(&upstreams),
+        control: Control::default(),
         listeners: listeners.into_iter().map(|listener| listener.meaning).collect(),
-        upstreams: upstreams.into_iter().map(|upstream| upstream.meaning).collect(),
+        upstreams,
         routes,
         route_settings,
         trusted_proxies,
@@ -91,6 +95,12 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<Wr
         places,
     };
     (config, pages)
+}
+
+/// What is kept where nothing is written of it.
+fn adopted(upstreams: &[Upstream]) -> Vec<Process> {
+    let known = upstreams.iter().enumerate().filter(|(_, upstream)| upstream.pid_file.is_some());
+    known.map(|(index, upstream)| Process::adopted(UpstreamId(index), upstream)).collect()
 }
 
 fn limits(section: Section<'_>) -> Limits {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::places::Places;
+use crate::process::{Control, Process};
 use crate::routes::Routes;
 
 /// A whole configuration. An empty file gives [`Config::default`].
@@ -38,6 +39,11 @@ pub struct Config {
     pub error_pages: Vec<ErrorPage>,
     /// What is logged, and where.
     pub log: Log,
+    /// The applications that are kept. Without any written, one for each upstream that has a PID file: adopted, and left alone until
+    /// a command says otherwise.
+    pub processes: Vec<Process>,
+    /// How Vestibule is told what to do.
+    pub control: Control,
     /// Where addresses and paths are written, so that what goes wrong with them later names its line too.
     pub places: Places,
 }

@@ -203,6 +203,8 @@ fn configuration(listen: SocketAddr, places: &Places, counters: &Path) -> anyhow
         route_settings: vec![Route::to(UpstreamId(0)), Route::to(UpstreamId(1))],
         // Twenty lines a second would hide what the demo says.
         log: Log { access: AccessFormat::Off, ..Log::default() },
+        // The demo restarts its application itself.
+        processes: Vec::new(),
         ..Config::default()
     })
 }
