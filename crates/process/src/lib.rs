@@ -5,14 +5,18 @@
 //! Whether the application answers requests is another matter: that is an upstream's state.
 
 mod application;
+mod command;
 mod error;
 mod launch;
 mod pid_file;
 mod running;
+mod status;
 
 pub use application::{Application, Ended};
+pub use command::{Ask, Command, Handle, Outcome};
 pub use error::Error;
 pub use launch::Launch;
 pub use pid_file::PidFile;
 pub use running::Running;
 pub use rustix::process::Signal;
+pub use status::{Event, Failure, Phase, Release, Status, Wish, Worker};

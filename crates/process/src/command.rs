@@ -1,0 +1,102 @@
+//! What a keeper may be told, and what it answers.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::status::Status;
+
+/// What somebody wants of an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Command {
+    /// It is to run, and to be watched.
+    Start,
+    /// It is to stop, after what it runs, and not to be watched.
+    Stop,
+    /// It is to run the code that is there now, without failing a request.
+    Restart,
+    /// It is to be watched from now on.
+    Monitor,
+    /// It is to be left as it is, whatever happens.
+    Unmonitor,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", content = "words", rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is done: what came of it, for a person.
+    Done(String),
+    /// There was nothing to do: it was so already.
+    Already(String),
+    /// It was tried, and failed: why, and what holds now.
+    Failed(String),
+    /// It cannot be done at all: why, and what to do instead.
+    Refused(String),
+    /// Another command came before it was done.
+    Superseded(String),
+}
+
+impl Outcome {
+    /// Whether what was wanted holds.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        matches!(self, Outcome::Done(_) | Outcome::Already(_))
+    }
+
+    /// What is said of it.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        let (Outcome::Done(words)
+        | Outcome::Already(words)
+        | Outcome::Failed(words)
+        | Outcome::Refused(words)
+        | Outcome::Superseded(words)) = self;
+        words
+    }
+}
+
+/// A command on its way to a keeper.
+#[derive(Debug)]
+pub struct Ask {
+    /// What is wanted.
+    pub command: Command,
+    /// Answered when the command has ended. Whoever asked may have left by then.
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// What others have of a keeper.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    asks: mpsc::Sender<Ask>,
+    status: watch::Receiver<Status>,
+}
+
+impl Handle {
+    /// For whoever takes the commands from the other end of `asks`, and writes the status.
+    #[must_use]
+    pub fn new(asks: mpsc::Sender<Ask>, status: watch::Receiver<Status>) -> Self {
+        Handle { asks, status }
+    }
+
+    /// Gives a command and waits until it has ended, which may take minutes. Whoever stops waiting does not stop the command.
+    pub async fn ask(&self, command: Command) -> Outcome {
+        let gone = || Outcome::Refused("Vestibule is ending".to_owned());
+        let (reply, answer) = oneshot::channel();
+        if self.asks.send(Ask { command, reply }).await.is_err() {
+            return gone();
+        }
+        answer.await.unwrap_or_else(|_| gone())
+    }
+
+    /// How the application is now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until its status changes; `false` when it never will again.
+    pub async fn changed(&mut self) -> bool {
+        self.status.changed().await.is_ok()
+    }
+}
