@@ -40,8 +40,17 @@ pub(crate) fn lines(length: usize) -> Vec<u8> {
 }
 
 /// Temporary files that it has open: they have no name any more.
-fn temporary_files(vestibule: &Vestibule) -> usize {
+pub(crate) fn temporary_files(vestibule: &Vestibule) -> usize {
+    sizes_on_disk(vestibule).len()
+}
+
+/// The size of each of its temporary files.
+fn sizes_on_disk(vestibule: &Vestibule) -> Vec<u64> {
     let files = fs::read_dir(format!("/proc/{}/fd", vestibule.pid())).expect("its open files").flatten();
-    let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
-    targets.filter(|target| target.to_string_lossy().ends_with(" (deleted)")).count()
+    let is_nameless = |path: &PathBuf| {
+        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().ends_with(" (deleted)"))
+    };
+    let nameless = files.map(|file| file.path()).filter(is_nameless);
+    // The path leads to the file though it has no name. One that was closed meanwhile has no size.
+    nameless.filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).collect()
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{buffered, disk_of, noise, temporary_files};
+use super::{buffered, disk_of, noise, sizes_on_disk, temporary_files};
 use crate::forwarding::{connect, plain};
 use crate::support::client::{Client, Response, get, post};
 use crate::support::dir::Dir;
@@ -14,6 +14,9 @@ use crate::support::fake::Fake;
 use crate::support::slow::connect_narrow;
 use crate::support::vestibule::Vestibule;
 use crate::support::wait::{seconds, until_true};
+
+/// Bytes that go to the disk at once.
+const PIECE: u64 = 64 << 10;
 
 /// Larger than the budget, and short enough for all of it to be read after a refusal.
 const TOO_LARGE: usize = 900_000;
@@ -43,27 +46,44 @@ fn begins_upload(vestibule: &Vestibule, length: usize) -> (Client<TcpStream>, Ve
     (client, body)
 }
 
+/// Waits until the disk has all of the only upload under way, of which the last byte is missing, but what is less than
+/// a piece and stays in memory until the end. It takes no more room until then.
+fn is_on_disk(vestibule: &Vestibule, length: usize) {
+    until_true(
+        "the upload is on disk",
+        seconds(20),
+        || matches!(sizes_on_disk(vestibule)[..], [size] if size + PIECE > length as u64 - 1),
+    );
+}
+
+/// Waits until the file of the last body is gone, which is a moment after its answer.
+fn disk_is_free(vestibule: &Vestibule) {
+    until_true("the disk is free", seconds(20), || temporary_files(vestibule) == 0);
+}
+
 #[test]
 fn an_upload_without_room_on_the_disk_is_refused_with_507_and_nothing_else_is() {
     let dir = Dir::new();
     let origin = Fake::echoing(&dir.socket());
     let vestibule = Vestibule::start(&dir, &buffered(&dir, "", "most = \"512 KiB\""));
     for chunked in [false, true] {
+        disk_is_free(&vestibule);
         let answer = upload(&vestibule, TOO_LARGE, chunked);
         assert_eq!(answer.status, 507, "{}", answer.text());
         assert_eq!(post(vestibule.address(), "/small", &noise(60_000)).text(), "/small");
         assert_eq!(upload(&vestibule, 400_000, chunked).status, 200, "what fits goes on");
     }
     // Two that fit alone, and not together: the first is none the worse for the second.
+    disk_is_free(&vestibule);
     let (mut first, body) = begins_upload(&vestibule, 400_000);
-    until_true("the first is on disk", seconds(20), || temporary_files(&vestibule) == 1);
+    is_on_disk(&vestibule, 400_000);
     assert_eq!(upload(&vestibule, 400_000, false).status, 507);
     first.send(&body[body.len() - 1..]).expect("sent");
     assert_eq!(first.response().expect("an answer").text(), "/up");
     let requests = origin.requests();
     assert!(requests.last().expect("the upload").body == body);
     assert!(requests.iter().all(|request| request.body.len() < TOO_LARGE), "the refused reached nobody");
-    until_true("the disk is free", seconds(10), || temporary_files(&vestibule) == 0);
+    disk_is_free(&vestibule);
     assert_eq!(upload(&vestibule, 400_000, false).status, 200, "the room came back");
 }
 
@@ -127,13 +147,15 @@ fn a_full_disk_fails_the_body_that_finds_it_full_and_nothing_else() {
 
     // Uploads: more than there is, twice; then what fits.
     for chunked in [false, true] {
+        disk_is_free(&vestibule);
         assert_eq!(upload(&vestibule, 1_900_000, chunked).status, 507);
         assert_eq!(get(vestibule.address(), "/other").text(), "/other");
         assert_eq!(upload(&vestibule, 600_000, chunked).text(), "/up");
     }
     // One that has its room keeps it while another finds none.
+    disk_is_free(&vestibule);
     let (mut first, rest) = begins_upload(&vestibule, 600_000);
-    until_true("the first is on disk", seconds(20), || temporary_files(&vestibule) == 1);
+    is_on_disk(&vestibule, 600_000);
     assert_eq!(upload(&vestibule, 900_000, false).status, 507);
     first.send(&rest[rest.len() - 1..]).expect("sent");
     assert_eq!(first.response().expect("an answer").text(), "/up");
@@ -148,7 +170,7 @@ fn a_full_disk_fails_the_body_that_finds_it_full_and_nothing_else() {
     assert_eq!(get(vestibule.address(), "/other").text(), "/other");
     let got = client.exact(body.len()).expect("the whole answer");
     assert!(got == body, "{} bytes", got.len());
-    assert_eq!(temporary_files(&vestibule), 0);
+    disk_is_free(&vestibule);
 }
 
 #[test]
