@@ -8,14 +8,19 @@ mod application;
 mod command;
 mod error;
 mod launch;
+mod life;
 mod pid_file;
 mod running;
+mod stat;
 mod status;
+#[cfg(test)]
+mod testing;
 
 pub use application::{Application, Ended};
 pub use command::{Ask, Command, Handle, Outcome};
 pub use error::Error;
 pub use launch::Launch;
+pub use life::Life;
 pub use pid_file::PidFile;
 pub use running::Running;
 pub use rustix::process::Signal;

@@ -1,0 +1,137 @@
+//! One life of a process: what its PID alone does not tell.
+
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+use crate::error::Error;
+use crate::stat::Stat;
+
+/// One life of a process: the PID, when it started, and where its stack begins, which a program that replaces
+/// itself (Puma's USR2 calls exec) changes while PID and start stay. From proc_pid_stat(5).
+///
+/// Two are equal when neither the process nor its program is another. Where the system does not let us see the stack of
+/// another user's process, a replaced program cannot be told, and they are equal all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Life {
+    /// The PID, which is another's some time after the end.
+    pub pid: u32,
+    started: u64,
+    stack: u64,
+}
+
+impl Life {
+    /// The life of the process with this PID now, a zombie too; `None` when there is none.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        Stat::of(pid).map(|stat| Life::from_stat(pid, &stat))
+    }
+
+    pub(crate) fn from_stat(pid: u32, stat: &Stat) -> Self {
+        Life { pid, started: stat.started, stack: stat.stack }
+    }
+
+    /// Whether both are the same process, though it may run another program by now.
+    #[must_use]
+    pub fn is_same_process(&self, other: &Life) -> bool {
+        self.process() == other.process()
+    }
+
+    /// What stays the same as long as the process lives, and names no other.
+    pub(crate) fn process(&self) -> (u32, u64) {
+        (self.pid, self.started)
+    }
+
+    /// Whether this process still runs, with whatever program: a zombie does not, nor one that has its PID now.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.is_alive())
+    }
+
+    /// Sends it a signal. Whoever may have got its PID since is never hit.
+    ///
+    /// # Errors
+    /// [`Error::HasEnded`] when it is no more, or a zombie; [`Error::Signal`] when it may not be sent.
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        let ended = || Error::HasEnded { pid: self.pid };
+        let pid = self.as_pid().ok_or_else(ended)?;
+        // First the descriptor, then the look: if the PID is ours still, it was when the descriptor was made.
+        let descriptor = pidfd_open(pid, PidfdFlags::empty());
+        if !self.is_alive() {
+            return Err(ended());
+        }
+        let sent = match descriptor {
+            Ok(descriptor) => pidfd_send_signal(&descriptor, signal),
+            Err(Errno::SRCH) => return Err(ended()),
+            // A kernel, or a sandbox, without such descriptors.
+            Err(_) => kill_process(pid, signal),
+        };
+        match sent {
+            Err(Errno::SRCH) => Err(ended()),
+            other => other.map_err(|errno| Error::Signal { pid: self.pid, source: io::Error::from(errno) }),
+        }
+    }
+
+    pub(crate) fn as_pid(&self) -> Option<Pid> {
+        i32::try_from(self.pid).ok().and_then(Pid::from_raw)
+    }
+
+    /// Another process that has got the same PID.
+    #[cfg(test)]
+    pub(crate) fn successor(&self) -> Life {
+        Life { started: self.started + 1, ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::testing::until;
+
+    #[test]
+    fn a_life_is_told_by_its_start() {
+        let ours = Life::of(std::process::id()).expect("we live");
+        assert_eq!(Some(ours), Life::of(std::process::id()));
+        assert!(ours.started > 0 && ours.stack > 0 && ours.is_alive());
+        let successor = ours.successor();
+        assert!(!successor.is_same_process(&ours) && !successor.is_alive());
+        assert!(matches!(successor.signal(Signal::KILL), Err(Error::HasEnded { pid }) if pid == ours.pid));
+    }
+
+    #[test]
+    fn a_program_that_replaces_itself_is_the_same_process_in_another_life() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "read go; exec sleep 600"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let before = Life::of(shell.id()).expect("it lives");
+        drop(shell.stdin.take());
+        until("it never replaced itself", || {
+            Life::of(shell.id()).is_some_and(|now| now.stack != before.stack)
+        });
+        let after = Life::of(shell.id()).expect("it lives");
+        assert_ne!(before, after);
+        assert!(before.is_same_process(&after) && before.is_alive());
+        before.signal(Signal::TERM).expect("it is sent");
+        assert_eq!(shell.wait().expect("its status").signal(), Some(Signal::TERM.as_raw()));
+        assert!(!after.is_alive());
+    }
+
+    #[test]
+    fn a_zombie_has_a_life_and_is_not_alive() {
+        let mut child = Command::new("sleep").arg("600").spawn().expect("it starts");
+        let life = Life::of(child.id()).expect("it lives");
+        assert!(life.is_alive());
+        life.signal(Signal::KILL).expect("it is sent");
+        until("it never ended", || !life.is_alive());
+        assert!(Life::of(child.id()).is_some_and(|zombie| zombie.is_same_process(&life)));
+        assert!(matches!(life.signal(Signal::KILL), Err(Error::HasEnded { .. })));
+        child.wait().expect("its status");
+        assert_eq!(Life::of(child.id()), None);
+    }
+}
