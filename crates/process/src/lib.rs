@@ -13,8 +13,11 @@ mod pid_file;
 mod running;
 mod stat;
 mod status;
+mod table;
 #[cfg(test)]
 mod testing;
+mod title;
+mod tree;
 
 pub use application::{Application, Ended};
 pub use command::{Ask, Command, Handle, Outcome};
@@ -25,3 +28,6 @@ pub use pid_file::PidFile;
 pub use running::Running;
 pub use rustix::process::Signal;
 pub use status::{Event, Failure, Phase, Release, Status, Wish, Worker};
+pub use table::children;
+pub use title::Title;
+pub use tree::{Member, Memory, Tree};

@@ -1,6 +1,7 @@
 //! A process as `/proc` shows it.
 
-use std::fs;
+use crate::stat::Stat;
+use crate::title::Title;
 
 /// A process that runs: a zombie does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,15 +15,10 @@ pub struct Running {
 impl Running {
     /// The process with this PID now; `None` when there is none.
     pub fn find(pid: u32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The command's name stands in parentheses and may hold anything: the state follows the last of them.
-        let state = stat.iter().rposition(|&byte| byte == b')').and_then(|end| stat.get(end + 2))?;
-        if matches!(state, b'Z' | b'X') {
+        if !Stat::of(pid)?.is_alive() {
             return None;
         }
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let words: Vec<_> = command.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
-        Some(Running { pid, command: words.join(" ").trim_end().to_owned() })
+        Some(Running { pid, command: Title::of(pid)?.to_string() })
     }
 }
 

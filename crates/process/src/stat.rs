@@ -13,7 +13,7 @@ const LONGEST: usize = 2048;
 /// What we use of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
-    state: u8,
+    pub(crate) state: u8,
     /// PID of its parent.
     pub(crate) parent: u32,
     /// Its process group.
@@ -22,7 +22,7 @@ pub(crate) struct Stat {
     pub(crate) session: u32,
     /// Processor time of its own and of those children that it waited for, in clock ticks.
     pub(crate) ticks: u64,
-    threads: u32,
+    pub(crate) threads: u32,
     /// When it started, in clock ticks since the system did.
     pub(crate) started: u64,
     /// Pages in memory, shared ones too.

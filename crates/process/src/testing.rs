@@ -1,7 +1,11 @@
 //! What the tests of this crate share.
 
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Longer than anything takes on a machine that is not stuck.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -12,5 +16,38 @@ pub(crate) fn until(otherwise: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(start.elapsed() < LONG, "{otherwise}");
         sleep(Duration::from_millis(2));
+    }
+}
+
+/// A child that ends with the test, however that ends, with its process group.
+#[derive(Debug)]
+pub(crate) struct Kept(Child);
+
+impl Kept {
+    pub(crate) fn new(command: &mut Command) -> Self {
+        Kept(command.process_group(0).spawn().expect("it starts"))
+    }
+
+    pub(crate) fn shell(script: &str) -> Self {
+        Kept::new(Command::new("bash").args(["-c", script]).stdin(Stdio::null()))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it, and no other of its group, by SIGKILL.
+    pub(crate) fn end(&mut self) {
+        let _has_ended = self.0.kill();
+        let _is_taken = self.0.wait();
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // The group first: as long as we have not waited for it, the number is not another's.
+        let group = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a PID");
+        let _is_empty = kill_process_group(group, Signal::KILL);
+        self.end();
     }
 }
