@@ -12,12 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use vestibule_config::{Server, UpstreamAddress};
+use vestibule_process::Life;
 
 use crate::capacity::{Capacity, Estimate, Load};
 use crate::connect::ConnectError;
 use crate::episode::Episode;
 use crate::maintenance::{Maintenance, News};
-use crate::peer::{Life, Peer, capacity_without_peer};
+use crate::peer::{Peer, capacity_without_peer};
 use crate::probe::{self, Outcome};
 use crate::state::{State, Why};
 use crate::stream::Stream;
