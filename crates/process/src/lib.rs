@@ -5,6 +5,7 @@
 //! Whether the application answers requests is another matter: that is an upstream's state.
 
 mod application;
+mod check;
 mod command;
 mod error;
 mod launch;
@@ -21,6 +22,7 @@ mod title;
 mod tree;
 
 pub use application::{Application, Ended};
+pub use check::{Repeats, Verdict};
 pub use command::{Ask, Command, Handle, Outcome};
 pub use error::Error;
 pub use launch::Launch;
