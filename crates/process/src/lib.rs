@@ -4,10 +4,14 @@
 //! started. A [`PidFile`] is where an application writes its PID; a [`Running`] is any process, as `/proc` shows it.
 //! Whether the application answers requests is another matter: that is an upstream's state.
 
+mod answer;
 mod application;
 mod check;
 mod command;
+mod cpu;
+mod cycle;
 mod error;
+mod flapping;
 mod launch;
 mod life;
 mod pid_file;
@@ -21,10 +25,14 @@ mod testing;
 mod title;
 mod tree;
 
+pub use answer::Answers;
 pub use application::{Application, Ended};
 pub use check::{Repeats, Verdict};
 pub use command::{Ask, Command, Handle, Outcome};
+pub use cpu::Cpu;
+pub use cycle::{Cycle, Due};
 pub use error::Error;
+pub use flapping::Flapping;
 pub use launch::Launch;
 pub use life::Life;
 pub use pid_file::PidFile;
