@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::buffering::temporary_files;
 use crate::forwarding::{connect, scripted};
 use crate::support::client::{Client, post};
 use crate::support::dir::Dir;
@@ -110,8 +111,7 @@ fn bodies_that_the_line_has_no_memory_for_wait_on_disk() {
             std::thread::spawn(move || post(address, "/held", &vec![b'a' + number; 30_000]))
         })
         .collect();
-    // Nothing tells from outside that they wait, but that nobody is refused.
-    std::thread::sleep(Duration::from_millis(500));
+    until_true("all are on disk", seconds(20), || temporary_files(&vestibule) == bodies.len());
     let _origin = Fake::start(&dir.socket(), |conversation| {
         while let Some(request) = conversation.request() {
             let first = request.body[0];
