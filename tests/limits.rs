@@ -13,7 +13,7 @@ use crate::forwarding::connect;
 use crate::support::client::{Client, Response};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
-use crate::support::process::Signal;
+use crate::support::process::{Signal, stopped};
 use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until, until_true};
 
@@ -359,6 +359,7 @@ fn a_client_that_sends_ahead_keeps_nobody_else_waiting() {
     }
     // Both find their requests there at once, those of the one first. None needs the application.
     vestibule.signal(Signal::STOP);
+    until_true("it stands still", seconds(10), || stopped(vestibule.pid()));
     let count = 2_000;
     ahead.send("GET /ahead HTTP/1.1\r\nHost: b\r\n\r\n".repeat(count)).expect("the kernel takes it");
     other.send("GET /other HTTP/1.1\r\nHost: b\r\n\r\n").expect("sent");

@@ -23,6 +23,12 @@ pub(crate) fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z" && fields[0] != "X")
 }
 
+/// Whether SIGSTOP has reached every thread of the process.
+pub(crate) fn stopped(pid: u32) -> bool {
+    let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there").flatten();
+    tasks.all(|task| fields(&task.path().join("stat")).is_some_and(|fields| fields[0] == "T"))
+}
+
 /// Makes orphaned grandchildren (daemons) children of this process, so that [`reaped`] can end their zombies. Under an
 /// init that is slow to do so, or does not, a server that starts again finds the PID of the old one still taken.
 pub(crate) fn adopt_orphans() {
@@ -104,7 +110,11 @@ fn parents() -> HashMap<u32, u32> {
 
 /// The fields of /proc/PID/stat from the third (the state) on: the second may hold spaces.
 fn stat(pid: u32) -> Option<Vec<String>> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+fn fields(stat: &Path) -> Option<Vec<String>> {
+    let line = fs::read_to_string(stat).ok()?;
     Some(line[line.rfind(')')? + 2..].split(' ').map(str::to_owned).collect())
 }
 
