@@ -11,8 +11,8 @@ use vestibule_upstream::{Deadline, Stream};
 #[derive(Debug)]
 pub(crate) struct Pace {
     window: Duration,
-    /// Bytes that it has to take in a window.
-    least: u64,
+    /// Bytes that it has to take in a second.
+    rate: u64,
     /// Bytes given to the kernel.
     written: u64,
     /// Runs while the kernel takes no more.
@@ -24,10 +24,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let window = limits.send_timeout;
-        let least = u128::from(limits.send_rate) * window.as_millis() / 1000;
-        let least = u64::try_from(least).unwrap_or(u64::MAX).max(1);
-        Pace { window, least, written: 0, waiting: None, delivered: 0 }
+        Pace { window: limits.send_timeout, rate: limits.send_rate, written: 0, waiting: None, delivered: 0 }
     }
 
     #[inline]
@@ -58,13 +55,20 @@ impl Pace {
         while let Some(waiting) = &self.waiting {
             ready!(waiting.poll(cx));
             let now = self.delivered_by_now(stream);
-            if now.saturating_sub(self.delivered) < i64::try_from(self.least).unwrap_or(i64::MAX) {
+            if now.saturating_sub(self.delivered) < self.least() {
                 return Poll::Ready(());
             }
             self.delivered = now;
             waiting.reset(self.window);
         }
         Poll::Pending
+    }
+
+    /// Bytes that it has to take in a window. Most answers never wait for their client, so nothing is computed before
+    /// one has.
+    fn least(&self) -> i64 {
+        let least = u128::from(self.rate) * self.window.as_millis() / 1000;
+        i64::try_from(least).unwrap_or(i64::MAX).max(1)
     }
 
     fn delivered_by_now(&self, stream: &Stream) -> i64 {
