@@ -124,31 +124,22 @@ impl Upload {
         client: &mut dyn Client,
         is_chunked: bool,
     ) -> Poll<Result<(), ClientError>> {
-        if !is_chunked {
-            while self.piece.len() < PIECE {
-                match client.poll_body(cx, &mut self.piece)? {
-                    Poll::Ready(0) => {
-                        self.is_ended = true;
-                        break;
-                    }
-                    Poll::Ready(_) => self.has_taken = true,
-                    Poll::Pending if self.piece.is_empty() => return Poll::Pending,
-                    Poll::Pending => break,
-                }
-            }
-            return Poll::Ready(Ok(()));
-        }
+        // The size of a chunk stands before it, so its bytes have to be there first.
         let mut body = Vec::new();
-        while body.len() < PIECE {
-            match client.poll_body(cx, &mut body)? {
+        let into = if is_chunked { &mut body } else { &mut self.piece };
+        while into.len() < PIECE {
+            match client.poll_body(cx, into)? {
                 Poll::Ready(0) => {
                     self.is_ended = true;
                     break;
                 }
                 Poll::Ready(_) => self.has_taken = true,
-                Poll::Pending if body.is_empty() => return Poll::Pending,
+                Poll::Pending if into.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
+        }
+        if !is_chunked {
+            return Poll::Ready(Ok(()));
         }
         if !body.is_empty() {
             chunk_head(&mut self.piece, body.len());
