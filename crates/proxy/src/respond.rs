@@ -98,10 +98,7 @@ pub(crate) fn options() -> Own {
 
 /// The answer to a head that is not valid; its fields cannot be trusted to say what the client accepts.
 pub fn bad_head(config: &Config, error: &RequestError) -> Own {
-    let mut own = answer(config, error.status(), &Accept::default(), None);
-    own.close = true;
-    own.why = Cow::Owned(error.to_string());
-    own
+    bad_start(config, error.status(), error.to_string())
 }
 
 /// The answer to a connection that does not begin as it has to, for the reason `why`, which only the log tells.
@@ -114,10 +111,7 @@ pub fn bad_start(config: &Config, status: u16, why: impl Into<Cow<'static, str>>
 
 /// The answer to a client that did not finish its head in time.
 pub fn slow_head(config: &Config) -> Own {
-    let mut own = answer(config, 408, &Accept::default(), None);
-    own.close = true;
-    own.why = Cow::Borrowed("the request's head did not come in time");
-    own
+    bad_start(config, 408, "the request's head did not come in time")
 }
 
 /// An answer with the best page for it.

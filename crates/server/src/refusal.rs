@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use vestibule_http1::{field, number_field, status_line};
-use vestibule_proxy::Worker;
+use vestibule_proxy::{Worker, explanation};
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER: u64 = 5;
@@ -25,22 +25,22 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// Writes the answer; none to a stranger.
     pub(crate) fn write(self, out: &mut Vec<u8>, worker: &Worker) {
-        let (status, body) = match self {
-            Refusal::Full => {
-                (503, "The server has too many connections. Please try again in a few seconds.\n")
-            }
-            Refusal::Address => (429, "There are too many connections from your address.\n"),
+        let status = match self {
+            Refusal::Full => 503,
+            Refusal::Address => 429,
             Refusal::Untrusted => return,
         };
+        let text = explanation(status);
         status_line(out, status, b"");
         worker.write_date(out, SystemTime::now());
         field(out, b"Content-Type", b"text/plain; charset=utf-8");
-        number_field(out, b"Content-Length", body.len() as u64);
+        number_field(out, b"Content-Length", text.len() as u64 + 1);
         number_field(out, b"Retry-After", RETRY_AFTER);
         field(out, b"Cache-Control", b"no-store");
         field(out, b"Connection", b"close");
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
     }
 }
 

@@ -49,7 +49,8 @@ impl Store {
     }
 
     /// Bytes on disk, of all bodies together.
-    pub fn used(&self) -> u64 {
+    #[cfg(test)]
+    fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
