@@ -207,6 +207,9 @@ fn max_forwards_is_lowered_and_ends_here_at_nothing() {
         );
         assert_eq!(request.all("max-forwards"), [passed], "{given}");
     }
+    // Meant for us alone, it goes no further than any other field that Connection names (RFC 9110 7.6.1).
+    let nominated = "OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\nConnection: max-forwards\r\n\r\n";
+    assert_eq!(pass(&vestibule, &origin, nominated).all("max-forwards"), [""; 0]);
     // On any other method it says nothing (RFC 9110 7.6.2).
     let request = pass(&vestibule, &origin, "GET /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
     assert_eq!(request.all("max-forwards"), ["0"]);

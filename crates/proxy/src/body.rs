@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use vestibule_config::Buffer;
-use vestibule_http1::{CHUNK_END, Framing, chunk_head};
+use vestibule_http1::{CHUNK_END, Framing, chunk_head, number_field};
 use vestibule_upstream::{Client, ClientError, Error, PIECE, Rest, Spool, Store, Upstream};
-
-use crate::forwarded::write_length;
 
 /// What decides how a body is read.
 pub(crate) struct Reading<'a> {
@@ -36,7 +34,7 @@ impl Reading<'_> {
             Framing::None => Ok((end_head(out), Rest::Nothing)),
             Framing::Length(length) if length > self.most => Err(Error::Client(ClientError::TooLarge)),
             Framing::Length(length) => {
-                write_length(out, length);
+                number_field(out, b"Content-Length", length);
                 let head_len = end_head(out);
                 let rest = if !self.buffer.request {
                     let is_whole = take_what_is_there(client, out, self.buffer.memory).await?;
@@ -62,12 +60,12 @@ impl Reading<'_> {
                     }
                     if !is_whole {
                         let spool = self.read_to_disk(std::mem::take(scratch), client).await?;
-                        write_length(out, spool.len());
+                        number_field(out, b"Content-Length", spool.len());
                         return Ok((end_head(out), Rest::Spooled(spool)));
                     }
                 }
                 // Thin and Passenger hand chunks to the application as they are, so a whole body gets a length.
-                write_length(out, scratch.len() as u64);
+                number_field(out, b"Content-Length", scratch.len() as u64);
                 let head_len = end_head(out);
                 out.extend_from_slice(scratch);
                 Ok((head_len, Rest::Nothing))

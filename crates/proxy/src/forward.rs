@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use vestibule_config::{Buffer, Fields};
-use vestibule_http1::{Method, Name, field, is_websocket_key, number_field};
+use vestibule_http1::{Method, Name, field, is_websocket_key};
 use vestibule_upstream::{Answer, Client, Error, Offer, Outgoing, Ticket, Trace, Upstream};
 
 use crate::body::Reading;
 use crate::forwarded;
+use crate::max_forwards::write_max_forwards;
 use crate::request::Request;
 use crate::request_id::RequestId;
-use crate::stack::max_forwards;
 use crate::worker::{Scratch, Worker};
 
 /// Sends `request` to `upstream` and brings its answer.
@@ -77,14 +77,14 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
             Name::XForwardedOther => {
                 request.peer.is_trusted && (!line.underscore || about.fields.underscores)
             }
-            Name::MaxForwards if head.method_kind == Method::Options => {
-                write_max_forwards(out, request);
-                false
-            }
             kind => !is_of_this_hop(kind) && kind != Name::Host && !forwarded::is_replaced(kind),
         };
-        if stays && !(nominates && head.is_nominated(bytes, name)) {
-            field(out, name, line.value.of(bytes));
+        if !stays || (nominates && head.is_nominated(bytes, name)) {
+            continue;
+        }
+        match line.kind {
+            Name::MaxForwards if head.method_kind == Method::Options => write_max_forwards(out, request),
+            _ => field(out, name, line.value.of(bytes)),
         }
     }
     forwarded::write(out, request, about);
@@ -133,14 +133,6 @@ fn is_disguised(name: &[u8]) -> bool {
         *plain = if *byte == b'_' { b'-' } else { *byte };
     }
     Name::classify(plain) != Name::Other
-}
-
-/// One less (RFC 9110 7.6.2); 0 was answered before, and what is no number too.
-#[cold]
-fn write_max_forwards(out: &mut Vec<u8>, request: &Request<'_>) {
-    if let Ok(Some(left)) = max_forwards(request) {
-        number_field(out, b"Max-Forwards", left.saturating_sub(1));
-    }
 }
 
 /// Fields that belong to one connection (RFC 9110 7.6.1), and those of the framing, which is written anew. `Expect`

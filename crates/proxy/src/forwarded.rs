@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
 use ipnet::IpNet;
-use vestibule_http1::{Name, Version, field, number_field};
+use vestibule_http1::{Name, Version, field};
 
 use crate::forward::About;
 use crate::request::{Request, is_trusted};
@@ -203,9 +203,4 @@ pub(crate) fn is_replaced(kind: Name) -> bool {
             // In a Rack environment it is HTTP_VERSION, where Puma and Thin note the version that we speak with them.
             | Name::Version
     )
-}
-
-/// Writes the length of a body.
-pub(crate) fn write_length(out: &mut Vec<u8>, length: u64) {
-    number_field(out, b"Content-Length", length);
 }

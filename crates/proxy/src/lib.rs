@@ -8,6 +8,7 @@ mod body;
 mod forward;
 mod forwarded;
 mod log_file;
+mod max_forwards;
 mod page;
 mod request;
 mod request_id;

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use vestibule_config::RouteId;
-use vestibule_http1::{Method, Name};
+use vestibule_http1::Method;
 use vestibule_upstream::{Answer, Client, Trace};
 
 use crate::forward::{About, forward};
 use crate::forwarded::client_address;
+use crate::max_forwards::max_forwards;
 use crate::request::Request;
 use crate::request_id::RequestId;
 use crate::respond::{self, Own};
@@ -111,20 +112,4 @@ fn end_here(worker: &Worker, request: &Request<'_>) -> Option<Own> {
         },
         _ => None,
     }
-}
-
-/// How many more times an OPTIONS may be forwarded (RFC 9110 7.6.2).
-pub(crate) fn max_forwards(request: &Request<'_>) -> Result<Option<u64>, &'static str> {
-    let mut fields = request.head.fields.iter().filter(|field| field.kind == Name::MaxForwards);
-    let Some(field) = fields.next() else { return Ok(None) };
-    if fields.next().is_some() {
-        return Err("more than one Max-Forwards");
-    }
-    let digits = field.value.of(request.bytes);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err("Max-Forwards is not a number");
-    }
-    // More than a number holds is as good as no limit, and may be lowered.
-    let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    Ok(Some(number.unwrap_or(u64::MAX)))
 }
