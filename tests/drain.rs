@@ -1,48 +1,16 @@
 //! Being told to stop: what runs is finished, nothing new is taken, and what had to be cut is counted.
 
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, get};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
+use crate::support::gated::Gated;
 use crate::support::process::Signal;
 use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until_true};
-
-/// An origin that keeps `/slow` until it is told to go on, and answers everything else at once.
-struct Gated {
-    origin: Fake,
-    open: Arc<AtomicBool>,
-}
-
-impl Gated {
-    fn start(dir: &Dir) -> Gated {
-        let open = Arc::new(AtomicBool::new(false));
-        let gate = Arc::clone(&open);
-        let origin = Fake::start(&dir.socket(), move |conversation| {
-            while let Some(request) = conversation.request() {
-                if request.target() == "/slow" {
-                    until_true("the gate opens", seconds(30), || gate.load(Ordering::SeqCst));
-                }
-                conversation.answer(request.target());
-            }
-        });
-        Gated { origin, open }
-    }
-
-    fn open(&self) {
-        self.open.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Gated {
-    fn drop(&mut self) {
-        self.open();
-    }
-}
 
 fn connect(vestibule: &Vestibule) -> Client<TcpStream> {
     Client::connect(vestibule.address()).expect("a connection").patience(seconds(10))

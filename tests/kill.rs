@@ -6,7 +6,7 @@ use crate::restart::under_load;
 use crate::support::app::{App, Kind};
 use crate::support::client::Client;
 use crate::support::dir::Dir;
-use crate::support::load::Load;
+use crate::support::load::{Load, Report};
 use crate::support::turn;
 use crate::support::vestibule::{Vestibule, config_for_a_load};
 use crate::support::wait::{seconds, until_true};
@@ -60,6 +60,19 @@ fn loses_only_read_posts_over_thin_restart() {
     loses_only_what_was_read(Kind::Thin, App::restart_thin);
 }
 
+/// Kills the application so often under `load`, each time at any moment, and gives what came of the load.
+fn killed_at_random(app: &mut App, load: Load, kills: usize) -> Report {
+    for _ in 0..kills {
+        load.wait_for(20);
+        load.wait_until_caught_up();
+        std::thread::sleep(Duration::from_micros(fastrand::u64(0..50_000)));
+        app.kill9();
+        app.run();
+    }
+    app.wait_until_answers();
+    load.stop()
+}
+
 /// `make test-kills` sets VESTIBULE_KILLS to 1000.
 #[test]
 fn executes_no_post_twice_over_random_kills() {
@@ -74,15 +87,7 @@ fn executes_no_post_twice_over_random_kills() {
         let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
         let load = Load::start(vestibule.address(), 100);
         let share = kills / kinds.len() + usize::from(index < kills % kinds.len());
-        for _ in 0..share {
-            load.wait_for(20);
-            load.wait_until_caught_up();
-            std::thread::sleep(Duration::from_micros(fastrand::u64(0..50_000)));
-            app.kill9();
-            app.run();
-        }
-        app.wait_until_answers();
-        let report = load.stop();
+        let report = killed_at_random(&mut app, load, share);
         println!("{share} kills of {kind:?}: {}", report.summary());
         failed += report.assert_only_read_requests_failed(&app.ledger(), share * read_at_once(kind));
     }
@@ -101,15 +106,7 @@ fn executes_no_post_twice_whose_body_is_on_disk() {
         let mut app = App::start(kind, &dir);
         let vestibule = Vestibule::start(&dir, &config_for_a_load(&dir));
         let load = Load::with_bodies(vestibule.address(), 60, LONG_BODY);
-        for _ in 0..KILLS_WITH_BODIES {
-            load.wait_for(20);
-            load.wait_until_caught_up();
-            std::thread::sleep(Duration::from_micros(fastrand::u64(0..50_000)));
-            app.kill9();
-            app.run();
-        }
-        app.wait_until_answers();
-        let report = load.stop();
+        let report = killed_at_random(&mut app, load, KILLS_WITH_BODIES);
         println!("{KILLS_WITH_BODIES} kills of {kind:?}: {}", report.summary());
         report.assert_only_read_requests_failed(&app.ledger(), KILLS_WITH_BODIES * 16);
     }

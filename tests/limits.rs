@@ -4,8 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect as connect_to, socket};
 
@@ -13,41 +11,10 @@ use crate::forwarding::connect;
 use crate::support::client::{Client, Response};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
+use crate::support::gated::Gated;
 use crate::support::process::{Signal, stopped};
 use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until, until_true};
-
-/// An origin that keeps `/slow` until it is told to go on, and answers everything else at once.
-struct Gated {
-    origin: Fake,
-    open: Arc<AtomicBool>,
-}
-
-impl Gated {
-    fn start(dir: &Dir) -> Gated {
-        let open = Arc::new(AtomicBool::new(false));
-        let gate = Arc::clone(&open);
-        let origin = Fake::start(&dir.socket(), move |conversation| {
-            while let Some(request) = conversation.request() {
-                if request.target() == "/slow" {
-                    until_true("the gate opens", seconds(60), || gate.load(Ordering::SeqCst));
-                }
-                conversation.answer(request.target());
-            }
-        });
-        Gated { origin, open }
-    }
-
-    fn open(&self) {
-        self.open.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Gated {
-    fn drop(&mut self) {
-        self.open();
-    }
-}
 
 /// A configuration with these `[limits]`, this many workers, and many requests in flight.
 fn limited(dir: &Dir, workers: usize, limits: &str) -> String {

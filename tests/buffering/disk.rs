@@ -46,6 +46,23 @@ fn begins_upload(vestibule: &Vestibule, length: usize) -> (Client<TcpStream>, Ve
     (client, body)
 }
 
+/// An origin that answers `/large` with this body, of which the kernel and memory take little.
+fn large(dir: &Dir) -> (Fake, Vec<u8>) {
+    let body = noise(20 << 20);
+    let answer =
+        [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();
+    let origin = Fake::start(&dir.socket(), move |conversation| {
+        while let Some(request) = conversation.request() {
+            if request.target() == "/large" {
+                let _ = conversation.write(&answer);
+            } else {
+                conversation.answer(request.target());
+            }
+        }
+    });
+    (origin, body)
+}
+
 /// Waits until the disk has all of the only upload under way, of which the last byte is missing, but what is less than
 /// a piece and stays in memory until the end. It takes no more room until then.
 fn is_on_disk(vestibule: &Vestibule, length: usize) {
@@ -131,18 +148,7 @@ fn as_root(program: &str, arguments: &[&str], path: &Path) -> bool {
 fn a_full_disk_fails_the_body_that_finds_it_full_and_nothing_else() {
     let dir = Dir::new();
     let _disk = SmallDisk::mount(&disk_of(&dir));
-    let body = noise(20 << 20);
-    let answer =
-        [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();
-    let _origin = Fake::start(&dir.socket(), move |conversation| {
-        while let Some(request) = conversation.request() {
-            if request.target() == "/large" {
-                let _ = conversation.write(&answer);
-            } else {
-                conversation.answer(request.target());
-            }
-        }
-    });
+    let (_origin, body) = large(&dir);
     let vestibule = Vestibule::start(&dir, &buffered(&dir, "", ""));
 
     // Uploads: more than there is, twice; then what fits.
@@ -201,18 +207,7 @@ fn a_short_body_touches_no_disk() {
 #[test]
 fn a_client_that_leaves_frees_the_disk() {
     let dir = Dir::new();
-    let body = noise(20 << 20);
-    let answer =
-        [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();
-    let origin = Fake::start(&dir.socket(), move |conversation| {
-        while let Some(request) = conversation.request() {
-            if request.target() == "/large" {
-                let _ = conversation.write(&answer);
-            } else {
-                conversation.answer(request.target());
-            }
-        }
-    });
+    let (origin, _) = large(&dir);
     let vestibule = Vestibule::start(&dir, &buffered(&dir, "", ""));
 
     let uploads: Vec<_> = (0..10).map(|_| begins_upload(&vestibule, 1_000_000)).collect();

@@ -6,6 +6,7 @@ pub(crate) mod canonical;
 pub(crate) mod client;
 pub(crate) mod dir;
 pub(crate) mod fake;
+pub(crate) mod gated;
 pub(crate) mod latency;
 pub(crate) mod ledger;
 pub(crate) mod load;

@@ -6,6 +6,7 @@
 pub mod chunks;
 pub mod config;
 mod cuts;
+mod growth;
 mod lines;
 mod pieces;
 pub mod proxy_header;

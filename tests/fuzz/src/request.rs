@@ -8,7 +8,7 @@ use vestibule_config::Fields;
 use vestibule_http1::{Framing, HeadLimits, Method, Name, RequestError, RequestHead, Span, Version, field};
 use vestibule_proxy::{About, Peer, Request, RequestId, write_head};
 
-use super::cuts::cuts;
+use super::growth::{Head, grows_to_one_result, is_the_same_in_pieces, show, whole};
 use super::lines::{Lines, is_token, number};
 use super::pieces::Pieces;
 
@@ -31,70 +31,24 @@ pub fn check(data: &[u8]) {
 }
 
 fn check_text(text: &[u8]) {
-    grows_to_one_result(text);
-    is_the_same_in_pieces(text);
-    if let Ok(Some(head)) = whole(text) {
+    grows_to_one_result::<RequestHead>(text);
+    is_the_same_in_pieces::<RequestHead>(text);
+    if let Ok(Some(head)) = whole::<RequestHead>(text) {
         says_what_is_written(&head, text);
         is_sent_on_in_one_form(&head, text);
     }
 }
 
-type Parsed = Result<Option<RequestHead>, RequestError>;
+impl Head for RequestHead {
+    type Error = RequestError;
 
-fn whole(text: &[u8]) -> Parsed {
-    let mut head = RequestHead::default();
-    Ok(head.parse(text, &mut 0, &LIMITS)?.then_some(head))
-}
+    fn read(&mut self, text: &[u8], scanned: &mut usize) -> Result<bool, RequestError> {
+        self.parse(text, scanned, &LIMITS)
+    }
 
-/// Feeds the text up to each of `ends` in turn, as a connection does.
-fn in_pieces(text: &[u8], ends: impl IntoIterator<Item = usize>) -> Parsed {
-    let (mut head, mut scanned) = (RequestHead::default(), 0);
-    for end in ends {
-        if head.parse(&text[..end], &mut scanned, &LIMITS)? {
-            assert_eq!(scanned, 0, "an offset is left for the next head");
-            return Ok(Some(head));
-        }
-        assert!(scanned <= end, "{scanned} bytes of {end} were looked at");
+    fn length(&self) -> usize {
+        self.len
     }
-    Ok(None)
-}
-
-/// Each longer beginning of a text is first waited for, then a head or refused, and stays what it became.
-fn grows_to_one_result(text: &[u8]) {
-    let mut last = Ok(None);
-    let mut len = None;
-    for end in cuts(text).into_iter().chain([text.len()]) {
-        let parsed = whole(&text[..end]);
-        let is_change = !matches!((&last, &parsed), (Ok(None), _) | (Err(_), Err(_)));
-        assert!(!is_change || last == parsed, "{last:?} becomes {parsed:?} with {:?}", show(&text[..end]));
-        if let Ok(Some(head)) = &parsed {
-            assert!(head.len <= end, "{} bytes of {end}", head.len);
-            len = Some(head.len);
-        }
-        last = parsed;
-    }
-    if let Some(len) = len {
-        assert!(matches!(whole(&text[..len]), Ok(Some(_))), "not whole where it ends: {:?}", show(text));
-        assert!(matches!(whole(&text[..len - 1]), Ok(None)), "whole before it ends: {:?}", show(text));
-    }
-}
-
-/// Whole, in two pieces cut anywhere, and byte by byte the result is one. What is refused for something after the
-/// request line may in pieces be refused at its end only, so the end is supplied.
-fn is_the_same_in_pieces(text: &[u8]) {
-    let ended = [text, b"\r\n\r\n"].concat();
-    let expected = whole(&ended);
-    let agrees = |ends: &mut dyn Iterator<Item = usize>| {
-        let parsed = in_pieces(&ended, ends);
-        let both_refuse = expected.is_err() && parsed.is_err();
-        assert!(both_refuse || expected == parsed, "{:?}: {expected:?}, in pieces {parsed:?}", show(&ended));
-    };
-    for at in cuts(&ended) {
-        // The end of the text is a piece's end too, where it is waited for.
-        agrees(&mut [at, text.len().max(at), ended.len()].into_iter());
-    }
-    agrees(&mut [text.len() / 2, ended.len()].into_iter());
-    agrees(&mut (0..=ended.len()));
 }
 
 /// What was parsed is what the simplest reader finds in the text, and is framed and addressed in one way.
@@ -306,8 +260,4 @@ fn path_and_query(head: &RequestHead, text: &[u8]) -> String {
     let mut out = Vec::new();
     head.write_path_and_query(text, &mut out);
     show(&out)
-}
-
-fn show(text: &[u8]) -> String {
-    text.escape_ascii().to_string()
 }

@@ -8,7 +8,7 @@ use vestibule_proxy::{AccessLog, Worker};
 use vestibule_server::{Asked, write_head};
 use vestibule_upstream::Store;
 
-use super::cuts::cuts;
+use super::growth::{Head, Parsed, grows_to_one_result, is_the_same_in_pieces, show};
 use super::lines::{Lines, number};
 use super::pieces::Pieces;
 
@@ -39,80 +39,31 @@ pub fn check(data: &[u8]) {
 
 fn check_text(text: &[u8]) {
     // The method has a say only when the head is read.
-    grows_to_one_result(text);
-    is_the_same_in_pieces(text);
+    grows_to_one_result::<ResponseHead>(text);
+    is_the_same_in_pieces::<ResponseHead>(text);
     for method in METHODS {
-        if let Ok(Some(head)) = whole(text, method) {
+        if let Ok(Some(head)) = asked_for(text, method) {
             says_what_is_written(&head, text, method);
             is_passed_on_in_one_form(&head, text, method);
         }
     }
 }
 
-type Parsed = Result<Option<ResponseHead>, ResponseError>;
+impl Head for ResponseHead {
+    type Error = ResponseError;
 
-fn whole(text: &[u8], method: Method) -> Parsed {
+    fn read(&mut self, text: &[u8], scanned: &mut usize) -> Result<bool, ResponseError> {
+        self.parse(text, scanned, &LIMITS, Method::Get)
+    }
+
+    fn length(&self) -> usize {
+        self.len
+    }
+}
+
+fn asked_for(text: &[u8], method: Method) -> Parsed<ResponseHead> {
     let mut head = ResponseHead::default();
     Ok(head.parse(text, &mut 0, &LIMITS, method)?.then_some(head))
-}
-
-/// Feeds the text up to each of `ends` in turn, as a connection does.
-fn in_pieces(text: &[u8], ends: impl IntoIterator<Item = usize>) -> Parsed {
-    let (mut head, mut scanned) = (ResponseHead::default(), 0);
-    for end in ends {
-        if head.parse(&text[..end], &mut scanned, &LIMITS, Method::Get)? {
-            assert_eq!(scanned, 0, "an offset is left for the next head");
-            return Ok(Some(head));
-        }
-        assert!(scanned <= end, "{scanned} bytes of {end} were looked at");
-    }
-    Ok(None)
-}
-
-/// Each longer beginning of a text is first waited for, then a head or refused, and stays what it became.
-fn grows_to_one_result(text: &[u8]) {
-    let mut last = Ok(None);
-    let mut len = None;
-    for end in cuts(text).into_iter().chain([text.len()]) {
-        let parsed = whole(&text[..end], Method::Get);
-        let is_change = !matches!((&last, &parsed), (Ok(None), _) | (Err(_), Err(_)));
-        assert!(!is_change || last == parsed, "{last:?} becomes {parsed:?} with {:?}", show(&text[..end]));
-        if let Ok(Some(head)) = &parsed {
-            assert!(head.len <= end, "{} bytes of {end}", head.len);
-            len = Some(head.len);
-        }
-        last = parsed;
-    }
-    if let Some(len) = len {
-        assert!(
-            matches!(whole(&text[..len], Method::Get), Ok(Some(_))),
-            "not whole where it ends: {:?}",
-            show(text)
-        );
-        assert!(
-            matches!(whole(&text[..len - 1], Method::Get), Ok(None)),
-            "whole before it ends: {:?}",
-            show(text)
-        );
-    }
-}
-
-/// Whole, in two pieces cut anywhere, and byte by byte the result is one. What is refused may in pieces be refused at
-/// the end only, so the end is supplied.
-fn is_the_same_in_pieces(text: &[u8]) {
-    let ended = [text, b"\r\n\r\n"].concat();
-    let expected = whole(&ended, Method::Get);
-    let agrees = |ends: &mut dyn Iterator<Item = usize>| {
-        let parsed = in_pieces(&ended, ends);
-        let both_refuse = expected.is_err() && parsed.is_err();
-        assert!(both_refuse || expected == parsed, "{:?}: {expected:?}, in pieces {parsed:?}", show(&ended));
-    };
-    for at in cuts(&ended) {
-        // The end of the text is a piece's end too, where it is waited for.
-        agrees(&mut [at, text.len().max(at), ended.len()].into_iter());
-    }
-    agrees(&mut [text.len() / 2, ended.len()].into_iter());
-    agrees(&mut (0..=ended.len()));
 }
 
 /// What was parsed is what the simplest reader finds in the text, and its body ends in one way.
@@ -194,8 +145,4 @@ fn is_passed_on_in_one_form(head: &ResponseHead, text: &[u8], method: Method) {
         assert_eq!(again.body, expected, "{shown:?} from {:?}", show(text));
         assert_eq!(show(&sent(&again, &out)), shown, "the second time is not as the first");
     }
-}
-
-fn show(text: &[u8]) -> String {
-    text.escape_ascii().to_string()
 }
