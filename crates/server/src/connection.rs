@@ -4,30 +4,20 @@
 //! request needs comes with its first byte, out of the worker's store, and goes back there.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::io::AsyncWrite;
 use vestibule_http1::{HeadLimits, Method, Version};
 use vestibule_proxy::{Outcome, Own, Peer, Record, Request, bad_head, bad_start, slow_head, stack};
 use vestibule_upstream::{Deadline, Stream};
 
 use crate::exchange::{Exchange, write_with};
 use crate::head::{self, Asked};
-use crate::house::{Counted, Ground, House, Place};
+use crate::house::{Ground, House, Place};
 use crate::inbound::{Inbound, READ_SIZE};
+use crate::linger::{linger, linger_briefly};
 use crate::proxy_header::ProxyHeader;
-
-/// Bounds on the lingering close (RFC 9112 9.6), which lets a client that still sends read our last answer: in all, and
-/// without a byte. A browser reads it only when it has sent its whole upload.
-const LINGER_TIME: Duration = Duration::from_secs(30);
-/// The same for a connection of which nothing was read, and in a drain.
-const LINGER_BRIEFLY: Duration = Duration::from_secs(2);
-const LINGER_SILENCE: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 256 * 1024 * 1024;
-const LINGER_READ: usize = 32 * 1024;
 
 /// Requests that a client sent ahead which are answered before other connections have a turn. tokio itself would let it have
 /// 128, times 61 connections before it looks for news.
@@ -127,7 +117,7 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
         }
     }
     if next == Next::Linger {
-        linger(&house, &mut stream, LINGER_TIME).await;
+        linger(&house, &mut stream).await;
     }
 }
 
@@ -185,7 +175,7 @@ async fn introduction(
         && let Err(refusal) = client.place.count_address(client.peer.address)
     {
         if let Some(_refused) = house.refuse(stream, &client.peer, refusal) {
-            linger(house, stream, LINGER_BRIEFLY).await;
+            linger_briefly(house, stream).await;
         }
         return Next::Close;
     }
@@ -349,41 +339,4 @@ async fn refuse(
     let (status, sent) = (own.status, own.body.len() as u64);
     Exchange { house, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);
     Next::Linger
-}
-
-/// Lets a client that was refused read why.
-pub(crate) async fn let_read(house: Rc<House>, mut stream: Stream, _refused: Counted) {
-    linger(&house, &mut stream, LINGER_BRIEFLY).await;
-}
-
-/// Closes our side and reads for a moment: a reset, which unread bytes would cause, takes our answer away from the
-/// client.
-async fn linger(house: &House, stream: &mut Stream, most: Duration) {
-    if poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_err() {
-        return;
-    }
-    let (deadline, silence) = (Deadline::after(most), Deadline::after(LINGER_SILENCE));
-    let mut waste = vestibule_upstream::Buffer::default();
-    let mut total = 0;
-    let mut is_last = false;
-    while total < LINGER_BYTES {
-        let read = poll_fn(|cx| {
-            if house.is_draining() && !std::mem::replace(&mut is_last, true) {
-                deadline.reset(LINGER_BRIEFLY);
-            }
-            match waste.poll_fill(stream, cx, LINGER_READ) {
-                Poll::Ready(Ok(count)) => Poll::Ready(count),
-                Poll::Ready(Err(_)) => Poll::Ready(0),
-                Poll::Pending if silence.poll(cx).is_ready() => Poll::Ready(0),
-                Poll::Pending => deadline.poll(cx).map(|()| 0),
-            }
-        })
-        .await;
-        if read == 0 || deadline.is_due() {
-            return;
-        }
-        silence.reset(LINGER_SILENCE);
-        total += read;
-        waste.clear();
-    }
 }

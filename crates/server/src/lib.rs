@@ -7,6 +7,7 @@ mod head;
 mod house;
 mod idle;
 mod inbound;
+mod linger;
 mod listener;
 mod outflow;
 mod pace;

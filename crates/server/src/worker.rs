@@ -14,6 +14,7 @@ use vestibule_upstream::{Stream, deadline};
 use crate::census::Census;
 use crate::connection::{self, ClientSide};
 use crate::house::House;
+use crate::linger::let_read;
 use crate::listener::{Listener, Share};
 use crate::refusal::Refusal;
 use crate::server::{Cut, Phase};
@@ -164,7 +165,7 @@ fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, proxy_pro
         }
         Err(refusal) => {
             if let Some(refused) = house.refuse(&stream, &peer, refusal) {
-                tokio::task::spawn_local(connection::let_read(Rc::clone(house), stream, refused));
+                tokio::task::spawn_local(let_read(Rc::clone(house), stream, refused));
             }
         }
     }

@@ -4,14 +4,18 @@
 //! through the line behind its lock, so that nobody overtakes: first in, first out by [`Ticket`] within a worker, and
 //! over all workers but for [`HARDLY_SOONER`].
 
+mod permit;
+#[cfg(test)]
+mod stress;
+
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+
+pub use permit::{Permit, Waiting};
 
 const NUMBER: u64 = (1 << 24) - 1;
 const CAP_SHIFT: u32 = 24;
@@ -335,83 +339,11 @@ fn cap(word: u64) -> u64 {
     (word >> CAP_SHIFT) & NUMBER
 }
 
-/// The right to be in flight; given back when dropped.
-#[derive(Debug)]
-pub struct Permit {
-    gate: Arc<Gate>,
-    was_in_vain: bool,
-}
-
-impl Permit {
-    fn new(gate: &Arc<Gate>) -> Self {
-        Permit { gate: Arc::clone(gate), was_in_vain: false }
-    }
-
-    /// Gives it back unused: the accept queue is full, so that this makes room for nobody.
-    pub(crate) fn give_up(mut self) {
-        self.was_in_vain = true;
-    }
-}
-
-impl Drop for Permit {
-    #[inline]
-    fn drop(&mut self) {
-        self.gate.leave(self.was_in_vain);
-    }
-}
-
-/// A place in the line. Resolves to the permit, or to `Err` when the operator stops the application. Dropping it
-/// leaves the line.
-#[derive(Debug)]
-pub struct Waiting {
-    gate: Arc<Gate>,
-    ticket: Ticket,
-    entered: Option<oneshot::Receiver<()>>,
-}
-
-impl Future for Waiting {
-    type Output = Result<Permit, Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(entered) = self.entered.as_mut() else { return Poll::Pending };
-        match Pin::new(entered).poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(outcome) => {
-                self.entered = None;
-                Poll::Ready(match outcome {
-                    Ok(()) => Ok(Permit::new(&self.gate)),
-                    Err(_) => Err(Refused::Stopped),
-                })
-            }
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let Some(mut entered) = self.entered.take() else { return };
-        entered.close();
-        if entered.try_recv().is_ok() {
-            // Let in at the very moment of leaving: the permit goes to the next.
-            self.gate.leave(false);
-            return;
-        }
-        let mut line = self.gate.lock();
-        let place = line.waiters.partition_point(|waiter| waiter.ticket < self.ticket);
-        if line.waiters.get(place).is_some_and(|waiter| waiter.ticket == self.ticket)
-            && let Some(waiter) = line.waiters.remove(place)
-        {
-            line.bytes -= waiter.bytes;
-        }
-        self.gate.settle(&mut line);
-    }
-}
-
-#[cfg(test)]
-mod stress;
-
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
 
     fn ticket(serial: u64) -> Ticket {

@@ -1,6 +1,8 @@
 //! Many threads at one gate.
 
+use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
 
 use super::*;
 
