@@ -59,6 +59,17 @@ pub enum Refused {
     Stopped,
 }
 
+/// What becomes of requests at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// They enter as far as the cap allows it.
+    Free,
+    /// All wait.
+    Held,
+    /// All are refused: the operator's stop.
+    Refused,
+}
+
 /// What the line has seen since it was last asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Holds {
@@ -202,7 +213,7 @@ impl Gate {
         }
     }
 
-    /// Closes (nobody enters, all wait) or opens the gate. For the upstream's monitor.
+    /// Closes (nobody enters, all wait) or opens the gate; a stop stays one.
     pub fn set_closed(self: &Arc<Self>, closed: bool) {
         self.set(CLOSED, closed);
     }
@@ -212,15 +223,29 @@ impl Gate {
         self.set(BUSY, busy);
     }
 
-    /// Refuses everybody, those in line too, or no longer. For the operator's stop.
-    pub(crate) fn set_refusing(self: &Arc<Self>, refusing: bool) {
-        self.set(REFUSING, refusing);
-        if refusing {
-            let mut line = self.lock();
+    /// What becomes of everybody from now on, those in line too. For the upstream's monitor.
+    pub(crate) fn set_entry(self: &Arc<Self>, entry: Entry) {
+        let flag = match entry {
+            Entry::Free => 0,
+            Entry::Held => CLOSED,
+            Entry::Refused => REFUSING,
+        };
+        let mut line = self.lock();
+        // In one step: who comes between two would find the gate open on the way from one to the other.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while let Err(now) = self.word.compare_exchange_weak(
+            word,
+            word & !(CLOSED | REFUSING) | flag,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            word = now;
+        }
+        if entry == Entry::Refused {
             line.waiters.clear();
             line.bytes = 0;
-            self.settle(&mut line);
         }
+        self.let_in(&mut line);
     }
 
     fn set(self: &Arc<Self>, flag: u64, on: bool) {
@@ -454,7 +479,7 @@ mod tests {
         let gate = Gate::new(1, 10, 100);
         gate.set_closed(true);
         let mut waiting = gate.wait(ticket(1), 1, false).unwrap();
-        gate.set_refusing(true);
+        gate.set_entry(Entry::Refused);
         assert_eq!(now(&mut waiting).unwrap().unwrap_err(), Refused::Stopped);
         assert_eq!(gate.wait(ticket(2), 1, false).unwrap_err(), Refused::Stopped);
     }

@@ -17,6 +17,7 @@ use vestibule_process::Life;
 use crate::capacity::{Capacity, Estimate, Load};
 use crate::connect::ConnectError;
 use crate::episode::Episode;
+use crate::gate::Entry;
 use crate::maintenance::{Maintenance, News};
 use crate::peer::{Peer, capacity_without_peer};
 use crate::probe::{self, Outcome};
@@ -261,8 +262,11 @@ impl Monitor {
             tracing::debug!(upstream = self.upstream.config.name, from = %self.state, to = %state, "state");
         }
         self.state = state;
-        self.upstream.gate.set_refusing(state == State::Stopped);
-        self.upstream.gate.set_closed(state.holds());
+        self.upstream.gate.set_entry(match state {
+            State::Stopped => Entry::Refused,
+            _ if state.holds() => Entry::Held,
+            _ => Entry::Free,
+        });
         self.publish();
     }
 

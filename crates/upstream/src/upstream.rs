@@ -224,13 +224,29 @@ impl Upstream {
         self.orders.send(order).await
     }
 
+    /// How many requests are in flight now.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.gate.in_flight()
+    }
+
+    /// How many requests are in line now.
+    pub fn waiting(&self) -> u64 {
+        self.gate.waiting() as u64
+    }
+
+    /// How many answers there were since the start.
+    pub fn answers(&self) -> u64 {
+        self.signals.answers()
+    }
+
     /// Numbers for a status page: in flight, waiting, cap, answered.
     pub fn counts(&self) -> Counts {
         Counts {
-            in_flight: self.gate.in_flight(),
-            waiting: self.gate.waiting() as u64,
+            in_flight: self.in_flight(),
+            waiting: self.waiting(),
             cap: self.gate.cap(),
-            answered: self.signals.answers(),
+            answered: self.answers(),
             failed: self.signals.failures().iter().sum(),
             held: self.signals.held(),
         }

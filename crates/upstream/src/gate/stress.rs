@@ -142,8 +142,8 @@ fn loses_no_permit_and_no_waiter_while_the_gate_closes_fills_and_changes_its_cap
             match dice.u8(..10) {
                 0 => crowd.gate.set_cap(dice.u32(1..=CAP)),
                 1 => {
-                    crowd.gate.set_refusing(true);
-                    crowd.gate.set_refusing(false);
+                    crowd.gate.set_entry(Entry::Refused);
+                    crowd.gate.set_entry(Entry::Free);
                 }
                 _ => {}
             }
@@ -156,4 +156,31 @@ fn loses_no_permit_and_no_waiter_while_the_gate_closes_fills_and_changes_its_cap
     assert_eq!((crowd.gate.in_flight(), crowd.gate.waiting()), (0, 0), "{:?}", crowd.gate);
     assert!(crowd.most.load(Ordering::Relaxed) <= u64::from(CAP));
     assert!(crowd.served.load(Ordering::Relaxed) > 1000, "{:?} served", crowd.served);
+}
+
+#[test]
+fn lets_nobody_in_between_a_stop_and_a_hold() {
+    const TURNS: u32 = 100_000;
+    let gate = Gate::new(1000, 1000, 1000);
+    gate.set_entry(Entry::Refused);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let visitors: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        assert!(gate.try_enter().is_none(), "neither stopped nor held");
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..TURNS {
+            gate.set_entry(Entry::Held);
+            gate.set_entry(Entry::Refused);
+            if visitors.iter().any(|visitor| visitor.is_finished()) {
+                break;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
