@@ -66,4 +66,26 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// Somebody listens where it is to listen.
+    #[error("{} listens on {}", pid.map_or("somebody".to_owned(), |pid| format!("process {pid}")), path.display())]
+    Occupied {
+        /// The socket.
+        path: PathBuf,
+        /// Who listens, as far as it could be found out.
+        pid: Option<u32>,
+    },
+    /// Something else is where its socket is to be.
+    #[error("{} is not a socket", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A socket that nobody listens on cannot be looked at or removed.
+    #[error("cannot clear the way for a socket at {}", path.display())]
+    Vacate {
+        /// The socket.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
 }

@@ -1,11 +1,14 @@
 //! What the tests of this crate share.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::knock::Knock;
 
 /// Longer than anything takes on a machine that is not stuck.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -17,6 +20,11 @@ pub(crate) fn until(otherwise: &str, mut condition: impl FnMut() -> bool) {
         assert!(start.elapsed() < LONG, "{otherwise}");
         sleep(Duration::from_millis(2));
     }
+}
+
+/// Waits until nobody listens: a process that another test is just starting has our descriptors until its exec.
+pub(crate) fn until_refused(path: &Path) {
+    until("somebody listens still", || Knock::at(path).is_ok_and(|knock| knock == Knock::Refused));
 }
 
 /// A child that ends with the test, however that ends, with its process group.
