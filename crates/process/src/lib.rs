@@ -49,5 +49,4 @@ pub use status::{Event, Failure, Phase, Release, Status, Wish, Worker};
 pub use table::children;
 pub use title::Title;
 pub use tree::{Member, Tree};
-pub use tree::{Member, Memory, Tree};
 pub use vacancy::vacate;
