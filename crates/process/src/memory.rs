@@ -109,8 +109,9 @@ impl Memory {
         let (growth, room) = (self.growth(), self.room(bytes));
         let worst = growth.at_most.max(WORST as f64);
         let glance = self.bounded((room / 2.0).max(self.slack / 4.0) / worst).min(self.pace(growth, room));
-        let reading = (read + self.check.every).max(last + LEAST);
-        (last + glance).min(reading).saturating_duration_since(now)
+        let glanced = now.saturating_duration_since(last);
+        let reading = self.check.every.saturating_sub(now.saturating_duration_since(read));
+        glance.saturating_sub(glanced).min(reading.max(LEAST.saturating_sub(glanced)))
     }
 
     /// Takes a glance: RSS of all its processes, in bytes.
@@ -125,8 +126,8 @@ impl Memory {
         let is_bad = self.is_above(bytes);
         // No verdict without knowing.
         let is_verdict = is_due && is_bad && self.repeats.is_near();
-        self.is_reading =
-            age >= self.check.every || (age >= reading.took * SHARE && (has_fallen || is_verdict));
+        self.is_reading = age >= self.check.every
+            || (age >= reading.took.saturating_mul(SHARE) && (has_fallen || is_verdict));
         if self.is_reading {
             return Glance::ReadAll;
         }
@@ -186,7 +187,7 @@ impl Memory {
     /// So long did it take from a verdict until something was better.
     pub fn reacted(&mut self, took: Duration) {
         // At once when it takes longer, slowly when it takes less.
-        self.reaction = took.max((self.reaction * 3 + took) / 4);
+        self.reaction = took.max((self.reaction.saturating_mul(3).saturating_add(took)) / 4);
     }
 
     /// Forgets all samples: another life of the application begins.
@@ -231,8 +232,8 @@ impl Memory {
     /// What it will have grown by when a verdict has had its effect, beyond the slack; at most a quarter of the bound.
     fn lead(&self) -> f64 {
         let growth = self.growth();
-        let verdict = self.pace(growth, 0.0) * u32::try_from(self.repeats.needed()).unwrap_or(1);
-        let grown = growth.steady * (verdict + self.reaction).as_secs_f64();
+        let verdict = self.pace(growth, 0.0).as_secs_f64() * self.repeats.needed() as f64;
+        let grown = growth.steady * (verdict + self.reaction.as_secs_f64());
         (grown - self.slack).clamp(0.0, self.check.above as f64 / 4.0)
     }
 
