@@ -20,6 +20,7 @@ mod memory;
 mod pid_file;
 mod recognise;
 mod relief;
+mod release;
 mod running;
 mod stat;
 mod status;
