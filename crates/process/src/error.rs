@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
 
 /// Why something could not be done to an application.
 #[derive(Debug, thiserror::Error)]
@@ -87,5 +89,28 @@ pub enum Error {
         path: PathBuf,
         /// The reason.
         source: io::Error,
+    },
+    /// The command to be run when something happens is empty.
+    #[error("the alert command names no program")]
+    NoAlert,
+    /// The command that is run when something happens failed.
+    #[error("the alert command {} failed ({status}): {output}", program.display())]
+    Alert {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The beginning of what it said.
+        output: String,
+    },
+    /// The command that is run when something happens was ended, because it took too long.
+    #[error("the alert command {} took longer than {patience:?}: {output}", program.display())]
+    AlertTime {
+        /// The program.
+        program: PathBuf,
+        /// How long it may take.
+        patience: Duration,
+        /// The beginning of what it said.
+        output: String,
     },
 }

@@ -4,6 +4,7 @@
 //! started. A [`PidFile`] is where an application writes its PID; a [`Running`] is any process, as `/proc` shows it.
 //! Whether the application answers requests is another matter: that is an upstream's state.
 
+mod alert;
 mod answer;
 mod application;
 mod check;
@@ -31,6 +32,7 @@ mod title;
 mod tree;
 mod vacancy;
 
+pub use alert::{Alert, Occasion};
 pub use answer::Answers;
 pub use application::{Application, Ended};
 pub use check::{Repeats, Verdict};

@@ -229,7 +229,7 @@ mod tests {
         let rss: u64 = tree.members().iter().map(Member::memory).sum();
         let memory = tree.memory();
         assert!(memory.is_pss, "{memory:?}");
-        assert_eq!(memory.bytes, tree.members().iter().filter_map(|member| member.pss).sum());
+        assert_eq!(memory.bytes, tree.members().iter().filter_map(|member| member.pss).sum::<u64>());
         // They share a C library with all the system, and the shells each other's pages.
         assert!(memory.bytes > 0 && memory.bytes < rss, "{} of {rss}", memory.bytes);
     }
