@@ -138,6 +138,11 @@ impl Memory {
         Glance::Enough
     }
 
+    /// All is going to be read though the last glance was enough.
+    pub(crate) fn read_anyway(&mut self) {
+        self.is_reading = self.full.is_some();
+    }
+
     /// Takes a sample.
     pub fn sample(&mut self, now: Instant, reading: Reading) -> Verdict {
         let bytes = reading.bytes as f64;

@@ -123,7 +123,11 @@ impl<I: Copy + Eq> Relief<I> {
     /// Takes a glance: RSS of all its processes, in bytes. See [`Memory::glance`].
     pub fn glance(&mut self, now: Instant, resident: u64) -> Glance {
         let glance = self.memory.glance(now, resident);
-        if self.look().is_some_and(|at| now >= at) { Glance::ReadAll } else { glance }
+        if self.look().is_none_or(|at| now < at) {
+            return glance;
+        }
+        self.memory.read_anyway();
+        Glance::ReadAll
     }
 
     /// Takes a sample: all memory, and each worker with its bytes.
