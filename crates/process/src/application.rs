@@ -1,16 +1,15 @@
 //! An application that we started.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
-use tokio::process::{Child, ChildStdin};
+use tokio::process::{Child, Command};
 
 use crate::error::Error;
-use crate::launch::Launch;
+use crate::launch::{Launch, Prepared};
 
 /// A process that we started. Dropping it neither ends nor signals the process, but closes its lifeline
 /// ([`Launch::lifeline`]), if it has one.
@@ -18,8 +17,7 @@ use crate::launch::Launch;
 pub struct Application {
     child: Child,
     pid: u32,
-    /// Apart from the child, because waiting for a child closes its standard input.
-    _lifeline: Option<ChildStdin>,
+    _lifeline: Option<OwnedFd>,
 }
 
 /// How an application ended.
@@ -36,12 +34,12 @@ impl Application {
     /// for.
     ///
     /// # Errors
-    /// [`Error::Start`] when there is no such program, or no process to be had.
+    /// As [`Launch::prepare`], and [`Error::Start`] when there is no process to be had.
     pub fn start(launch: &Launch) -> Result<Self, Error> {
-        let failed = |source| Error::Start { program: launch.program().clone(), source };
-        let mut child = with_huge_pages(|| launch.command().spawn()).map_err(failed)?;
+        let failed = |source| Error::Start { program: launch.program().to_owned(), source };
+        let Prepared { command, lifeline } = launch.prepare()?;
+        let child = Command::from(command).spawn().map_err(failed)?;
         let pid = child.id().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        let lifeline = child.stdin.take();
         Ok(Application { child, pid, _lifeline: lifeline })
     }
 
@@ -98,30 +96,12 @@ impl Application {
     }
 }
 
-/// Held while a process is started.
-static STARTING: Mutex<()> = Mutex::new(());
-
-/// Starts a process that may have transparent huge pages where the system gives them. Our allocator has them turned off for
-/// us, which a child would inherit, and they are the application's own matter.
-fn with_huge_pages<T>(start: impl FnOnce() -> T) -> T {
-    // One at a time: the end of one start would turn them off for another. A panic in one leaves nothing half done.
-    let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    let were_off = transparent_huge_pages_are_disabled().unwrap_or(false);
-    // A kernel that refuses has not turned them off either.
-    if were_off {
-        let _refused = disable_transparent_huge_pages(false);
-    }
-    let started = start();
-    if were_off {
-        let _refused = disable_transparent_huge_pages(true);
-    }
-    started
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::time::Instant;
+
+    use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
 
     use super::*;
     use crate::running::Running;
@@ -148,7 +128,6 @@ mod tests {
             Application::start(&shell("grep -q '^THP_enabled:[[:space:]]*1' /proc/self/status"))
                 .expect("it starts");
         assert!(application.ended().await.expect("its status").success(), "they are off in the application");
-        let _turn = STARTING.lock().unwrap();
         assert!(transparent_huge_pages_are_disabled().expect("the flag"), "they are on in us");
     }
 
@@ -213,6 +192,6 @@ mod tests {
     #[tokio::test]
     async fn says_which_program_cannot_be_started() {
         let error = Application::start(&Launch::new("/nowhere/at-all")).expect_err("there is none");
-        assert_eq!(error.to_string(), "cannot start /nowhere/at-all");
+        assert_eq!(error.to_string(), "there is no program /nowhere/at-all");
     }
 }

@@ -16,6 +16,83 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// There is no such program.
+    #[error("there is no program {}{place}", program.display())]
+    NoProgram {
+        /// As it was written.
+        program: PathBuf,
+        /// Where it was looked for, in words that follow.
+        place: String,
+    },
+    /// What it names as its program is none.
+    #[error("{} is not a program: it is no file that may be executed", program.display())]
+    NotExecutable {
+        /// The file.
+        program: PathBuf,
+    },
+    /// It cannot run in its directory.
+    #[error("cannot use the directory {}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// There is no such user, or it cannot be looked up.
+    #[error("there is no user {name}")]
+    NoUser {
+        /// The user.
+        name: String,
+        /// Why it could not be looked up, if that is the reason.
+        source: Option<io::Error>,
+    },
+    /// There is no such group, or it cannot be looked up.
+    #[error("there is no group {name}")]
+    NoGroup {
+        /// The group.
+        name: String,
+        /// Why it could not be looked up, if that is the reason.
+        source: Option<io::Error>,
+    },
+    /// It is to run as somebody whom we may not become.
+    #[error(
+        "Vestibule may not start anything as {wanted}: it runs as {ours}, without the right to change that; start it as root \
+         or with the capabilities CAP_SETUID and CAP_SETGID, or leave out `user` and `group`"
+    )]
+    MayNotChangeUser {
+        /// User and group that it is to have.
+        wanted: String,
+        /// User and group that we have.
+        ours: String,
+    },
+    /// A limit that is above what we may give.
+    #[error(
+        "the limit {name} = {wanted} is above the {most} that Vestibule may give: raise its own limit, or start it as root"
+    )]
+    Limit {
+        /// As the configuration has it.
+        name: &'static str,
+        /// What is wanted.
+        wanted: u64,
+        /// What we may give.
+        most: u64,
+    },
+    /// Arguments and environment are more than can be passed on.
+    #[error("the arguments and the environment of {} are too long", program.display())]
+    TooLong {
+        /// The program.
+        program: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Its output cannot be followed.
+    #[error("cannot follow the output in {}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
     /// It cannot be waited for.
     #[error("cannot wait for process {pid}")]
     Wait {

@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// The application of the demo.
     #[command(hide = true)]
     DemoApp(demo::Places),
+    /// What a new process runs before it is an application.
+    #[command(hide = true)]
+    Launch,
 }
 
 /// The configuration that the command line names, or that lies where it is looked for; `None` when there is none.

@@ -22,8 +22,8 @@ const OPERATOR_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let CommandLine { command } = CommandLine::parse();
-    // The demo speaks for itself.
-    if !matches!(command, Command::Demo(_) | Command::DemoApp(_)) {
+    // The demo speaks for itself, and a launcher is nobody yet.
+    if !matches!(command, Command::Demo(_) | Command::DemoApp(_) | Command::Launch) {
         logging::start("info");
     }
     let outcome = match command {
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::run(config.as_deref()),
         Command::Demo(options) => demo::run(options),
         Command::DemoApp(places) => demo::run_app(&places),
+        Command::Launch => return vestibule_process::become_application(),
     };
     match outcome {
         Ok(code) => code,

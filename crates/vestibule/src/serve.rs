@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vestibule_config::Config;
+use vestibule_process::raise_open_files;
 use vestibule_proxy::LogFile;
 use vestibule_server::{Bound, Cut, Server};
 use vestibule_upstream::{Monitor, Upstream};
@@ -109,14 +110,10 @@ fn with_cause(error: &dyn std::error::Error) -> String {
 /// Every client and every upstream connection is a descriptor, so we take what we may have. Gives how many that are;
 /// `None` is any number.
 fn raise_descriptor_limit() -> Option<u64> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
+    raise_open_files().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of open files");
-        return current;
-    }
-    maximum
+        getrlimit(Resource::Nofile).current
+    })
 }
 
 /// Descriptors of a client that is served: its own, that of the upstream connection, and of the file that its body or
