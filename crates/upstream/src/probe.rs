@@ -2,13 +2,16 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::path::Path;
+use std::time::Duration;
 
-use vestibule_config::Health;
+use vestibule_config::{Health, UpstreamAddress};
 use vestibule_http1::Method;
 
 use crate::connect::{ConnectError, Target};
 use crate::connection::{Connection, READ_SIZE};
 use crate::pool::Counted;
+use crate::upstream::Upstream;
 
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,24 @@ pub(crate) async fn probe(target: &Target, health: &Health, counted: Counted) ->
         Ok(Ok(status)) => Outcome::Bad(status),
         Ok(Err(error)) => Outcome::Silent(error.to_string()),
         Err(_) => Outcome::Silent(format!("no answer within {} s", health.timeout.as_secs_f32())),
+    }
+}
+
+impl Upstream {
+    /// Asks the application for an answer, past the gate: at `socket`, or else where the traffic goes. Gives the status.
+    ///
+    /// # Errors
+    /// Words for why there was no answer `within` this time.
+    pub async fn probe(&self, socket: Option<&Path>, within: Duration) -> Result<u16, String> {
+        let elsewhere = socket.map(|path| Target::new(&UpstreamAddress::Unix(path.to_owned()))).transpose();
+        let elsewhere = elsewhere.map_err(|error| error.to_string())?;
+        let target = elsewhere.as_ref().unwrap_or(&self.target);
+        let health = self.config.health.clone().unwrap_or_else(|| Health::of("/"));
+        let asked = ask(target, &health, self.pool.count());
+        match tokio::time::timeout(within, asked).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", within.as_secs_f32())),
+        }
     }
 }
 

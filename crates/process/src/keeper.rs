@@ -1,0 +1,301 @@
+//! The keeper of one application: the only one that starts it, stops it, restarts it, and says how it is.
+//!
+//! What is wanted is a [`Wish`]; what is done about it is a [`Task`], one at a time, each a function that reads top to
+//! bottom: [`start`](Keeper::start), [`stop`](Keeper::stop), [`restart`](Keeper::restart), and in between
+//! [`watch`](Keeper::watch). A task may be dropped at any of its waits, when a command comes that is stronger. So no task
+//! trusts what the one before it left behind: each looks at the world first.
+
+mod app;
+mod desk;
+mod drain;
+mod find;
+mod replace;
+mod restart;
+mod start;
+mod stop;
+mod successor;
+mod trouble;
+mod watch;
+mod workers;
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, watch as channel};
+use vestibule_config::{OnExit, Process, Start};
+
+use crate::alert::{Alert, Occasion};
+use crate::command::{Ask, Command, Handle, Outcome};
+use crate::error::Error;
+use crate::flapping::Flapping;
+use crate::output::Output;
+use crate::status::{Failure, Phase, Release, Status, Wish};
+use crate::traffic::Traffic;
+
+use app::App;
+use desk::{Desk, Taken};
+use trouble::Trouble;
+
+/// Commands on their way to a keeper.
+const MOST_ASKS: usize = 16;
+
+/// At the end, so long may it take to tell what happened last.
+const LAST_ALERTS: Duration = Duration::from_secs(10);
+
+/// What a keeper has beside its application.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The Unix socket that the traffic goes to, if it does and that is one.
+    pub socket: Option<PathBuf>,
+    /// Where it keeps what has to outlive us: which process is its own, and its output.
+    pub directory: PathBuf,
+    /// Held by the one application of all that may be restarted unasked.
+    pub turn: Arc<Semaphore>,
+}
+
+/// How Vestibule ends, for its applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Each as its `on_exit` says.
+    AsConfigured,
+    /// All of them go on.
+    Leave,
+}
+
+/// Keeps one application.
+#[derive(Debug)]
+pub struct Keeper<T> {
+    process: Process,
+    around: Surroundings,
+    traffic: T,
+    status: channel::Sender<Status>,
+    asks: Option<mpsc::Receiver<Ask>>,
+    wish: Rc<Cell<Wish>>,
+    /// The application, as far as it is known.
+    app: Option<App>,
+    /// The one that is to take its place, while it is being replaced.
+    second: Option<App>,
+    flapping: Flapping,
+    /// Before this it is not started again.
+    next_try: Option<Instant>,
+    /// The last release that answered.
+    good: Option<Release>,
+    alerts: Option<Alert>,
+    output: Output,
+    /// How often it was started.
+    starts: u64,
+    watched: watch::Watched,
+}
+
+/// What a keeper does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Task {
+    Watch,
+    Start,
+    Stop,
+    Restart(Reason),
+}
+
+/// Why an application is restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reason {
+    /// Somebody wants it.
+    Asked,
+    /// What was noticed, for the log.
+    Noticed(String),
+    /// It does not answer any more, so that it is not asked to restart itself.
+    Hangs(String),
+}
+
+impl<T: Traffic> Keeper<T> {
+    /// A keeper of `process`, and what others have of it.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when its output cannot be followed, [`Error::NoAlert`] when the command of its alerts is empty.
+    pub fn new(process: Process, around: Surroundings, traffic: T) -> Result<(Self, Handle), Error> {
+        let wish = if process.is_started { Wish::Up } else { Wish::Alone };
+        let (status, seen) = channel::channel(Status::new(&process.name, process.is_owned(), wish));
+        let (asks, received) = mpsc::channel(MOST_ASKS);
+        let keeper = Keeper {
+            flapping: Flapping::new(&process.flapping),
+            alerts: process.alert.as_ref().map(|command| Alert::start(&process.name, command)).transpose()?,
+            watched: watch::Watched::new(&process),
+            output: Output::new(&process.name, &around.directory, &process.output)?,
+            starts: 0,
+            around,
+            traffic,
+            status,
+            asks: Some(received),
+            wish: Rc::new(Cell::new(wish)),
+            app: None,
+            second: None,
+            next_try: None,
+            good: None,
+            process,
+        };
+        Ok((keeper, Handle::new(asks, seen)))
+    }
+
+    /// Keeps it until `ending` says that Vestibule ends; then stops it or leaves it.
+    pub async fn run(mut self, mut ending: channel::Receiver<Option<Ending>>) {
+        let Some(asks) = self.asks.take() else { return };
+        let wish = Rc::clone(&self.wish);
+        let mut desk = Desk::new(asks, wish);
+        loop {
+            let task = match desk.next() {
+                Some(task) => task,
+                None => self.next(),
+            };
+            let mut next = None;
+            let outcome = {
+                let mut flow = pin!(self.perform(task.clone()));
+                loop {
+                    tokio::select! {
+                        biased;
+                        _ = ending.wait_for(Option::is_some) => break None,
+                        (outcome, noticed) = &mut flow => {
+                            next = noticed;
+                            break outcome;
+                        }
+                        Some(ask) = desk.receive() => match desk.take(ask, &task) {
+                            Taken::Later => {}
+                            Taken::Now => break None,
+                        },
+                    }
+                }
+            };
+            self.note_wish(desk.wish());
+            if let Some(ending) = *ending.borrow_and_update() {
+                self.end(ending).await;
+                return;
+            }
+            desk.done(outcome);
+            if let Some(noticed) = next {
+                desk.begin(noticed);
+            }
+        }
+    }
+
+    /// What is to be done when nobody asks for anything.
+    fn next(&self) -> Task {
+        let can_start = !matches!(self.process.start, Start::Adopted { command: None });
+        let is_wanted = self.wish.get() == Wish::Up && self.app.is_none() && can_start;
+        let is_time = self.next_try.is_none_or(|time| Instant::now() >= time);
+        if is_wanted && is_time { Task::Start } else { Task::Watch }
+    }
+
+    /// Does it; what came of it, and what is to be done next because of what was noticed.
+    async fn perform(&mut self, task: Task) -> (Option<Outcome>, Option<Task>) {
+        let result = match task {
+            Task::Watch => return (None, self.watch().await),
+            Task::Start => self.start().await,
+            Task::Stop => self.stop().await,
+            Task::Restart(reason) => self.restart(reason).await,
+        };
+        (Some(self.outcome(result)), None)
+    }
+
+    /// Vestibule ends.
+    async fn end(&mut self, ending: Ending) {
+        let is_stopped = ending == Ending::AsConfigured && self.process.on_exit == OnExit::Stop;
+        if is_stopped && self.wish.get() != Wish::Alone {
+            let stopped = self.stop_all().await;
+            self.outcome(stopped.map(|()| "stopped".to_owned()));
+        } else if let Some(app) = &self.app {
+            tracing::info!(process = self.process.name, pid = app.pid(), "left running");
+        }
+        if let Some(alerts) = self.alerts.take() {
+            alerts.finish(LAST_ALERTS).await;
+        }
+    }
+
+    fn outcome(&mut self, result: Result<String, Trouble>) -> Outcome {
+        match result {
+            Ok(words) => {
+                self.event(&words);
+                Outcome::Done(words)
+            }
+            Err(Trouble::Already(words)) => Outcome::Already(words),
+            Err(Trouble::Refused(words)) => {
+                tracing::warn!(process = self.process.name, "{words}");
+                Outcome::Refused(words)
+            }
+            Err(Trouble::Failed(failure)) => {
+                let words = failure.words.clone();
+                self.failed(failure);
+                Outcome::Failed(words)
+            }
+        }
+    }
+
+    /// It is loud about a failure: in the log, in the status, to the hook.
+    fn failed(&self, failure: Failure) {
+        let release = failure.release.as_ref().map(|release| release.directory.display().to_string());
+        tracing::error!(
+            process = self.process.name,
+            release,
+            output = failure.output.join("\n"),
+            "{}",
+            failure.words
+        );
+        self.alert("failed", &failure.words);
+        self.status.send_modify(|status| {
+            status.record(failure.words.clone());
+            status.last_failure = Some(failure);
+        });
+    }
+
+    /// Tells the operator's hook.
+    fn alert(&self, event: &'static str, words: &str) {
+        let Some(alerts) = &self.alerts else { return };
+        let status = self.status.borrow();
+        let facts = [
+            ("phase", Some(status.phase.as_str().to_owned())),
+            ("pid", status.pid.map(|pid| pid.to_string())),
+            ("next_try", status.next_try.map(|when| when.to_string())),
+            ("release", status.release.as_ref().map(|release| release.directory.display().to_string())),
+        ];
+        let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        alerts.tell(Occasion { event, message: words.to_owned(), facts });
+    }
+
+    fn event(&self, words: &str) {
+        tracing::info!(process = self.process.name, "{words}");
+        self.status.send_modify(|status| status.record(words.to_owned()));
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.status.send_if_modified(|status| {
+            let is_new = status.phase != phase;
+            if is_new {
+                status.phase = phase;
+                status.since = crate::status::now();
+            }
+            is_new
+        });
+    }
+
+    fn note_wish(&self, wish: Wish) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.wish, wish) != wish);
+    }
+
+    /// It died or did not start: when it may be started again.
+    fn pause(&mut self) -> Duration {
+        let now = Instant::now();
+        let pause = self.flapping.died(now).unwrap_or(Duration::ZERO);
+        self.next_try = Some(now + pause);
+        self.enter(Phase::Waiting);
+        let next = crate::status::now() + pause.as_secs();
+        self.status.send_modify(|status| status.next_try = Some(next));
+        if !pause.is_zero() {
+            let words = format!("flapping: started again in {} s", pause.as_secs());
+            tracing::error!(process = self.process.name, "{words}");
+            self.alert("flapping", &words);
+        }
+        pause
+    }
+}

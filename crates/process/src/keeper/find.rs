@@ -1,0 +1,148 @@
+//! Finding the application in the world as it is: who holds the socket decides, a PID file is only a hint.
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::SystemTime;
+
+use vestibule_config::Server;
+
+use super::Keeper;
+use super::app::App;
+use super::trouble::Trouble;
+use crate::exit::Exit;
+use crate::holder::{self, Holds};
+use crate::life::Life;
+use crate::pid_file::PidFile;
+use crate::place::Place;
+use crate::recognise::{Kind, recognise};
+use crate::record::Record;
+use crate::status::Release;
+use crate::title::Title;
+use crate::traffic::Traffic;
+use crate::tree::Tree;
+
+/// Who is at an application's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    Nobody,
+    /// The application, or what will be it when it has booted.
+    It(Life),
+    /// The PID file names a process that is something else, and nobody listens.
+    Foreign {
+        pid: u32,
+    },
+}
+
+impl<T: Traffic> Keeper<T> {
+    /// Where the application is found by others.
+    pub(super) fn public(&self) -> Place {
+        Place { socket: self.around.socket.clone(), pid_file: self.process.pid_file.clone() }
+    }
+
+    pub(super) fn record(&self) -> Record {
+        Record::new(&self.around.directory, &self.process.name)
+    }
+
+    /// Makes `self.app` what is there: keeps it if it lives, else finds another, or nobody.
+    pub(super) fn look(&mut self) -> Result<(), Trouble> {
+        if self.app.as_ref().is_some_and(App::is_alive) {
+            return Ok(());
+        }
+        let had = self.app.take();
+        match self.find() {
+            Found::It(life) => self.adopt(life, had)?,
+            Found::Nobody => {}
+            Found::Foreign { pid } => {
+                let file = self.process.pid_file.as_deref().unwrap_or(Path::new("")).display();
+                tracing::warn!(
+                    process = self.process.name,
+                    "the PID file {file} names process {pid}, which is something else: it is left alone"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a process that runs for the application. What the one before it left is its own, too.
+    pub(super) fn adopt(&mut self, life: Life, before: Option<App>) -> Result<(), Trouble> {
+        let exit = Exit::of(life);
+        let public = self.public();
+        let place = public.present().map_or_else(|| public.clone(), |number| public.instance(number));
+        let directory = std::fs::read_link(format!("/proc/{}/cwd", life.pid)).ok();
+        let release = directory.and_then(|directory| Release::of(&directory));
+        let mut app = App::new(&self.process.name, exit, place, release);
+        if let Some(before) = before {
+            app.members = before.members;
+            app.members.follow(life);
+        }
+        self.app = Some(app);
+        self.show();
+        Ok(())
+    }
+
+    /// Who is there.
+    pub(super) fn find(&self) -> Found {
+        let recorded = self.record().read();
+        let named = self.named();
+        let candidates = [recorded, named];
+        let Some(socket) = &self.around.socket else {
+            // Without a socket there is only its word and ours.
+            let known = recorded.or_else(|| named.filter(|life| self.is_of_its_file(life)));
+            return known.map_or(Found::Nobody, Found::It);
+        };
+        if let Some(peer) = listener(socket) {
+            let holds = |life: &Life| holder::holds(socket, &Tree::of(life.pid)) == Holds::Yes;
+            let chosen = candidates.into_iter().flatten().find(holds);
+            return chosen.or_else(|| first_of_server(peer)).map_or(Found::Nobody, Found::It);
+        }
+        // Nobody listens. What we started may still boot, and so may what looks like a server.
+        let boots = |life: &Life| {
+            Kind::of(&Tree::of(life.pid)) != Kind::Unknown
+                && self.is_of_its_file(life)
+                && life.age() < self.process.start_timeout
+        };
+        match (recorded, named) {
+            (Some(life), _) => Found::It(life),
+            (None, Some(life)) if boots(&life) => Found::It(life),
+            (None, Some(life)) => Found::Foreign { pid: life.pid },
+            (None, None) => Found::Nobody,
+        }
+    }
+
+    /// The living process that the PID file names.
+    pub(super) fn named(&self) -> Option<Life> {
+        let read = PidFile::new(self.process.pid_file.as_ref()?).read();
+        let pid = read.inspect_err(|error| tracing::warn!(process = self.process.name, %error, "PID file"));
+        Life::of(pid.ok()??)
+    }
+
+    /// A process that began after its PID file was written has the PID of another before it.
+    fn is_of_its_file(&self, life: &Life) -> bool {
+        let Some(path) = &self.process.pid_file else { return false };
+        let Ok(written) = std::fs::metadata(path).and_then(|metadata| metadata.modified()) else { return false };
+        let since_written = SystemTime::now().duration_since(written).unwrap_or_default();
+        // proc(5) counts in hundredths of a second.
+        life.age() + std::time::Duration::from_secs(1) >= since_written
+    }
+}
+
+/// The process that listens at a socket.
+fn listener(socket: &Path) -> Option<Life> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Life::of(u32::try_from(peer.pid.as_raw_nonzero().get()).ok()?)
+}
+
+/// The first process of the server that this one belongs to: Passenger's core is not its watchdog.
+fn first_of_server(mut life: Life) -> Option<Life> {
+    let server = |pid: u32| Title::of(pid).map_or(Server::Auto, |title| recognise(&title));
+    let ours = server(life.pid);
+    while ours != Server::Auto
+        && let Some(parent) = life.parent()
+        && parent.pid != std::process::id()
+        && server(parent.pid) == ours
+    {
+        life = parent;
+    }
+    Some(life)
+}

@@ -1,0 +1,253 @@
+//! Restarting an application, so that it runs the code that is there now and no request fails: each server has its own way.
+
+use std::time::{Duration, Instant};
+
+use vestibule_config::{Restart, Signal};
+
+use super::app::App;
+use super::start::{Wait, until_it_answers};
+use super::trouble::Trouble;
+use super::{Keeper, Reason};
+use crate::life::Life;
+use crate::profile::{Method, Profile, harm};
+use crate::status::{Failure, Phase, Release, now};
+use crate::traffic::Traffic;
+
+/// Between two looks at its processes.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+/// Longest that the application may take to answer before it is restarted, so that its answer afterwards can be compared.
+const BEFORE: Duration = Duration::from_secs(5);
+
+impl<T: Traffic> Keeper<T> {
+    /// Has it run the code that is there now.
+    pub(super) async fn restart(&mut self, reason: Reason) -> Result<String, Trouble> {
+        let began = Instant::now();
+        self.look()?;
+        let Some(app) = &self.app else { return self.start().await };
+        let kind = app.kind();
+        let profile = Profile::of(kind, &self.process);
+        let mut method = profile.restart;
+        if let Restart::Signal(signal) = self.process.restart
+            && let Some(harm) = harm(kind, signal)
+        {
+            return Err(Trouble::Refused(format!("{harm}: write another `restart_signal`")));
+        }
+        match reason {
+            Reason::Asked => {}
+            Reason::Noticed(words) => self.event(&format!("is restarted: {words}")),
+            Reason::Hangs(words) => {
+                self.event(&format!("is stopped and started: {words}"));
+                method = Method::StopStart;
+            }
+        }
+        self.enter(Phase::Restarting);
+        let was_good = match method {
+            Method::StopStart => None,
+            _ => self.traffic.probe(None, BEFORE).await.ok().map(|status| self.traffic.is_good(status)),
+        };
+        let result = match &method {
+            Method::Exec(signal) => self.restart_by_exec(*signal).await,
+            Method::Phased(signal) => self.restart_workers(*signal, kind).await,
+            Method::Successor(signal) => self.restart_by_successor(*signal).await,
+            Method::Signal(signal) => self.restart_by_signal(*signal).await,
+            Method::Command(command) => self.restart_by_command(command, kind).await,
+            Method::StopStart => self.stop_and_start().await,
+            Method::Replace => self.replace().await,
+        };
+        // What answered only errors before is no worse now.
+        let result = match result {
+            Ok(Wait::Errs(status)) if was_good == Some(true) => {
+                let failure = self.did_not_answer(Wait::Errs(status)).await;
+                Err(Trouble::Failed(failure))
+            }
+            Ok(_) => Ok(()),
+            Err(trouble) => Err(trouble),
+        };
+        if self.app.as_ref().is_some_and(App::is_alive) {
+            self.up().await;
+        } else {
+            self.app = None;
+            self.traffic.release().await;
+            self.enter(Phase::Down);
+            if matches!(result, Err(Trouble::Failed(_))) {
+                self.pause();
+            }
+        }
+        result?;
+        let pid = self.app.as_ref().map_or(0, App::pid);
+        Ok(format!("restarted, pid {pid} ({:.1} s)", began.elapsed().as_secs_f32()))
+    }
+
+    /// It finishes what runs, replaces its program and keeps its socket: requests wait until the new one answers.
+    async fn restart_by_exec(&mut self, signal: Signal) -> Result<Wait, Trouble> {
+        self.quiesce().await;
+        let patience = self.patience();
+        let Some(app) = &mut self.app else { return Err(Trouble::failed("ended before it was restarted")) };
+        let before = app.master;
+        app.signal(signal)?;
+        let end = Instant::now() + patience;
+        loop {
+            match Life::of(before.pid) {
+                Some(life) if life != before && life.is_alive() => {
+                    app.master = life;
+                    break;
+                }
+                Some(life) if life.is_alive() => {}
+                _ => break,
+            }
+            if Instant::now() >= end {
+                let words = format!("took no notice of {} for {} s", signal.as_str(), patience.as_secs());
+                self.event(&format!("{words}: stopped and started"));
+                return self.stop_and_start().await;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.output.mark().await;
+        self.prove_new().await
+    }
+
+    /// It sent itself home or answers: what runs now is the new release, or nothing.
+    async fn prove_new(&mut self) -> Result<Wait, Trouble> {
+        let within = self.process.start_timeout;
+        let directory = self.directory();
+        let Some(app) = &mut self.app else { return Err(Trouble::failed("ended")) };
+        app.release = directory.as_deref().and_then(Release::of).or(app.release.take());
+        app.since = Instant::now();
+        let wait = until_it_answers(&self.traffic, app, None, within).await;
+        match wait {
+            Wait::Answers | Wait::Errs(_) => Ok(wait),
+            Wait::Ended(_) | Wait::Silent(_) => {
+                let failure = self.did_not_answer(wait).await;
+                Err(self.recover(failure).await)
+            }
+        }
+    }
+
+    /// The old code is gone and the new does not run: starts it again, or the release before it.
+    pub(super) async fn recover(&mut self, mut failure: Failure) -> Trouble {
+        if let Err(trouble) = self.stop_all().await {
+            return trouble;
+        }
+        self.enter(Phase::Restarting);
+        match self.boot().await {
+            Ok(()) => failure.words = format!("{}; it was started again and answers", failure.words),
+            // Words of the second failure say what became of it, too.
+            Err(Trouble::Failed(again)) => failure = again,
+            Err(_) => {}
+        }
+        Trouble::Failed(failure)
+    }
+
+    /// Its workers are replaced one after the other, and the others answer meanwhile.
+    async fn restart_workers(&mut self, signal: Signal, kind: crate::recognise::Kind) -> Result<Wait, Trouble> {
+        let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
+        let master = app.master;
+        let before = self.workers();
+        self.output.mark().await;
+        app.signal(signal)?;
+        let each = self.process.start_timeout + Duration::from_secs(30);
+        let end = Instant::now() + each * u32::try_from(before.len().max(1)).unwrap_or(1);
+        let mut new: Vec<Life> = Vec::new();
+        loop {
+            match Life::of(master.pid) {
+                // It preloads its code, so that it did as for USR2.
+                Some(life) if life != master && life.is_alive() => {
+                    if let Some(app) = &mut self.app {
+                        app.master = life;
+                    }
+                    return self.prove_new().await;
+                }
+                Some(life) if life.is_alive() => {}
+                _ => return self.prove_new().await,
+            }
+            let workers = self.workers();
+            new.extend(workers.iter().filter(|life| !before.contains(life) && !new.contains(life)).copied().collect::<Vec<_>>());
+            let old = workers.iter().filter(|life| before.contains(life)).count();
+            if old == 0 && workers.len() >= before.len() {
+                return self.prove_new().await;
+            }
+            let died = new.iter().filter(|life| !life.is_alive()).count();
+            if died >= CRASH_LOOP || Instant::now() >= end {
+                let directory = self.directory();
+                let release = directory.as_deref().and_then(Release::of);
+                let named = release.as_ref().map_or_else(String::new, |release| format!("{release}: "));
+                let words = if died >= CRASH_LOOP {
+                    format!("{named}its new workers end while they boot; {old} of {} old {kind} workers go on", before.len())
+                } else {
+                    format!("{named}its new workers do not boot; {old} of {} old {kind} workers go on", before.len())
+                };
+                return Err(Trouble::Failed(Failure {
+                    when: now(),
+                    words,
+                    release,
+                    output: self.output.last_lines(super::start::LAST_LINES).await,
+                }));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What it does on this signal is its own matter: it has to answer afterwards.
+    async fn restart_by_signal(&mut self, signal: Signal) -> Result<Wait, Trouble> {
+        self.quiesce().await;
+        self.output.mark().await;
+        if let Some(app) = &self.app {
+            app.signal(signal)?;
+        }
+        self.find_after().await
+    }
+
+    /// Somebody else restarts it.
+    async fn restart_by_command(&mut self, command: &[String], kind: crate::recognise::Kind) -> Result<Wait, Trouble> {
+        let before = self.workers();
+        self.output.mark().await;
+        self.run_command(command, self.process.start_timeout).await?;
+        if kind == crate::recognise::Kind::Passenger {
+            // It starts the new ones before it ends the old: as long as one of those is there, who answered is not known.
+            let end = Instant::now() + self.process.start_timeout;
+            while self.workers().iter().any(|worker| before.contains(worker)) && Instant::now() < end {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        self.find_after().await
+    }
+
+    /// After something of which it is not known what it does to the process.
+    async fn find_after(&mut self) -> Result<Wait, Trouble> {
+        let end = Instant::now() + self.process.start_timeout;
+        loop {
+            self.look()?;
+            if self.app.is_some() {
+                return self.prove_new().await;
+            }
+            if Instant::now() >= end {
+                let failure = self.did_not_answer(Wait::Ended(None)).await;
+                return Err(self.recover(failure).await);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// It is stopped, after what it runs, and started: requests wait meanwhile.
+    async fn stop_and_start(&mut self) -> Result<Wait, Trouble> {
+        if let vestibule_config::Start::Adopted { command: None } = self.process.start {
+            return Err(Trouble::Refused(
+                "restarts only by a stop and a start, and is not ours to start: write its `command` or `start_command`"
+                    .to_owned(),
+            ));
+        }
+        self.quiesce().await;
+        self.stop_all().await?;
+        self.enter(Phase::Restarting);
+        self.boot().await?;
+        Ok(Wait::Answers)
+    }
+
+    /// Longest that it may take to finish what runs, by itself.
+    fn patience(&self) -> Duration {
+        self.app.as_ref().map_or(Duration::ZERO, |app| Profile::of(app.kind(), &self.process).stop_time())
+    }
+}
+
+/// So many new workers that end while they boot are no accident.
+pub(super) const CRASH_LOOP: usize = 3;

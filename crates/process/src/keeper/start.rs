@@ -1,0 +1,346 @@
+//! Starting an application, and knowing when it is there: when it answers, not when it has a PID or a socket.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use vestibule_config::{Process, Start};
+
+use super::Keeper;
+use super::app::App;
+use super::find::Found;
+use super::stop::stop_one;
+use super::trouble::Trouble;
+use crate::exit;
+use crate::launch::{Launch, Places};
+use crate::members::MEMBER_OF;
+use crate::output::Output;
+use crate::pid_file::PidFile;
+use crate::place::Place;
+use crate::profile::Profile;
+use crate::status::{Failure, Phase, Release, now};
+use crate::traffic::Traffic;
+use crate::vacancy;
+
+/// Between two questions whether it is there.
+const ASK: Duration = Duration::from_millis(50);
+/// Longest that one question may take: an application under load answers late.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Without traffic, a process that lives so long has started.
+const LIVES: Duration = Duration::from_secs(1);
+/// An application that answers nothing but errors for so long is there all the same.
+const NOTHING_BUT_ERRORS: Duration = Duration::from_secs(5);
+/// When the process that we started has ended well: so long may the one that it left behind take to write its PID file.
+const DAEMONISES: Duration = Duration::from_secs(10);
+/// Lines of its output that a failure is told with.
+pub(super) const LAST_LINES: usize = 20;
+
+/// How waiting for an application ended.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// It answers.
+    Answers,
+    /// It answers, with errors only: this status.
+    Errs(u16),
+    /// It ended. The status is known of our children only.
+    Ended(Option<ExitStatus>),
+    /// Nothing came in time; the last try's words.
+    Silent(String),
+}
+
+impl<T: Traffic> Keeper<T> {
+    /// It is to run, whoever starts it.
+    pub(super) async fn start(&mut self) -> Result<String, Trouble> {
+        let began = Instant::now();
+        self.look()?;
+        if let Some(app) = &mut self.app {
+            // It may still boot, begun by an earlier Vestibule or by a start that was interrupted.
+            let wait = until_it_answers(&self.traffic, app, None, self.process.start_timeout).await;
+            if let Wait::Answers | Wait::Errs(_) = wait {
+                let pid = app.pid();
+                self.up().await;
+                return Err(Trouble::Already(format!("runs, pid {pid}")));
+            }
+            let trouble = self.did_not_answer(wait).await;
+            self.stop_all().await?;
+            self.failed(trouble);
+        }
+        self.enter(Phase::Starting);
+        // Whoever comes waits for it, also after a stop.
+        self.traffic.hold().await;
+        let result = self.boot().await;
+        if self.app.is_some() {
+            self.up().await;
+        } else {
+            // The traffic finds out by itself that nobody is there, and waits for that.
+            self.traffic.release().await;
+            self.enter(Phase::Down);
+            if matches!(result, Err(Trouble::Failed(_))) {
+                self.pause();
+            }
+        }
+        result?;
+        let pid = self.app.as_ref().map_or(0, App::pid);
+        Ok(format!("started, pid {pid} ({:.1} s)", began.elapsed().as_secs_f32()))
+    }
+
+    /// Has it started by whoever does that. With an error and `self.app` it was rolled back.
+    pub(super) async fn boot(&mut self) -> Result<(), Trouble> {
+        match self.process.start.clone() {
+            Start::Owned(_) => self.start_or_roll_back().await,
+            Start::Adopted { command: Some(command) } => self.have_started(&command).await,
+            Start::Adopted { command: None } => Err(Trouble::Refused(
+                "is not ours to start: start it where that is done, or write its `command` or `start_command`".to_owned(),
+            )),
+        }
+    }
+
+    /// Starts what lies in its directory now; when that does not boot and another release did before, that one.
+    async fn start_or_roll_back(&mut self) -> Result<(), Trouble> {
+        let mut failure = match self.start_release(None).await {
+            Err(Trouble::Failed(failure)) => failure,
+            other => return other,
+        };
+        let good = self.good.clone().filter(|good| Some(good) != failure.release.as_ref());
+        if let Some(good) = good.filter(|good| good.directory.is_dir()) {
+            self.event(&format!("{}: rolling back to {good}", failure.words));
+            let back = self.start_release(Some(&good.directory)).await;
+            let how = if back.is_ok() { "which runs again" } else { "which does not start any more" };
+            failure.words = format!("{}; rolled back to {good}, {how}", failure.words);
+        }
+        Err(Trouble::Failed(failure))
+    }
+
+    /// Starts it in this directory, or its own, and waits until it answers.
+    async fn start_release(&mut self, directory: Option<&Path>) -> Result<(), Trouble> {
+        let place = self.first_place();
+        self.make_room(&place).await?;
+        self.app = Some(self.spawn(&place, directory)?);
+        self.show();
+        let is_replacing = place != self.public();
+        let Some(app) = &mut self.app else { return Ok(()) };
+        let socket = place.socket.as_deref().filter(|_| is_replacing);
+        let mut wait = until_it_answers(&self.traffic, app, socket, self.process.start_timeout).await;
+        if let Wait::Ended(Some(status)) = &wait
+            && status.success()
+            && self.find_daemon().await
+            && let Some(app) = &mut self.app
+        {
+            wait = until_it_answers(&self.traffic, app, socket, self.process.start_timeout).await;
+        }
+        match wait {
+            Wait::Answers => {}
+            Wait::Errs(status) => self.event(&format!("answers, with status {status}")),
+            Wait::Ended(_) | Wait::Silent(_) => {
+                let failure = self.did_not_answer(wait).await;
+                self.stop_all().await?;
+                return Err(Trouble::Failed(failure));
+            }
+        }
+        if is_replacing {
+            self.public().lead_to(&place).map_err(|error| {
+                Trouble::failed(format!("the socket cannot be made to lead to the new instance: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Starts a process at `place`, and that is all.
+    pub(super) fn spawn(&mut self, place: &Place, directory: Option<&Path>) -> Result<App, Trouble> {
+        let Start::Owned(command) = &self.process.start else {
+            return Err(Trouble::Refused("is not ours to start".to_owned()));
+        };
+        self.starts += 1;
+        let launch = self.launch(command, place, directory)?;
+        let directory = directory.map(Path::to_owned).or_else(|| self.directory());
+        let release = directory.and_then(|directory| Release::of(&directory));
+        let (life, exit) = exit::spawn(&mut launch.prepare()?.command)?;
+        if let Err(error) = self.record().write(&life) {
+            tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
+        }
+        self.status.send_modify(|status| status.starts += 1);
+        Ok(App::new(&self.member_name(), exit, place.clone(), release))
+    }
+
+    /// `command`, as the application is started: its directory, user, environment.
+    pub(super) fn launch(
+        &self,
+        command: &[String],
+        place: &Place,
+        directory: Option<&Path>,
+    ) -> Result<Launch, Trouble> {
+        let places = Places {
+            name: self.process.name.clone(),
+            socket: place.socket.clone(),
+            pid_file: place.pid_file.clone(),
+        };
+        let launch = Launch::of(&self.process, command, &places);
+        let launch = launch.ok_or_else(|| Trouble::Refused("its command is empty".to_owned()))?;
+        let launch = launch.output(&self.output).variable(MEMBER_OF, self.member_name());
+        Ok(match directory {
+            Some(directory) => launch.directory(directory),
+            None => launch,
+        })
+    }
+
+    /// What the environment of all that belong to the present start says.
+    fn member_name(&self) -> String {
+        format!("{}/{}/{}", self.process.name, std::process::id(), self.starts)
+    }
+
+    /// The place that it is started at: with `restart = "replace"` one of two.
+    fn first_place(&self) -> Place {
+        let public = self.public();
+        if self.is_replaced() { public.instance(public.present().unwrap_or(1)) } else { public }
+    }
+
+    /// Nobody may be robbed of a socket; one that is left over goes, and so does a PID file that names nobody.
+    pub(super) async fn make_room(&self, place: &Place) -> Result<(), Trouble> {
+        let public = self.public();
+        for socket in [&place.socket, &public.socket].into_iter().flatten() {
+            vacancy::vacate(socket).await?;
+        }
+        for path in [&place.pid_file, &public.pid_file].into_iter().flatten() {
+            let file = PidFile::new(path);
+            if let Ok(Some(pid)) = file.read()
+                && crate::running::Running::find(pid).is_none()
+            {
+                file.remove(pid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It put itself into the background: whether its daemon was found.
+    async fn find_daemon(&mut self) -> bool {
+        let end = Instant::now() + DAEMONISES.min(self.process.start_timeout);
+        while Instant::now() < end {
+            if let Found::It(life) = self.find()
+                && self.app.as_ref().is_none_or(|app| app.pid() != life.pid)
+            {
+                let before = self.app.take();
+                return self.adopt(life, before).is_ok();
+            }
+            tokio::time::sleep(ASK).await;
+        }
+        false
+    }
+
+    /// Has it started by somebody else.
+    async fn have_started(&mut self, command: &[String]) -> Result<(), Trouble> {
+        let end = Instant::now() + self.process.start_timeout;
+        self.run_command(command, self.process.start_timeout).await?;
+        loop {
+            self.look()?;
+            if let Some(app) = &mut self.app {
+                let left = end.saturating_duration_since(Instant::now());
+                let wait = until_it_answers(&self.traffic, app, None, left).await;
+                if matches!(wait, Wait::Answers | Wait::Errs(_)) {
+                    return Ok(());
+                }
+                let failure = self.did_not_answer(wait).await;
+                self.app = None;
+                return Err(Trouble::Failed(failure));
+            }
+            if Instant::now() >= end {
+                let time = self.process.start_timeout.as_secs();
+                return Err(Trouble::failed(format!("nobody was there {time} s after {}", command.join(" "))));
+            }
+            tokio::time::sleep(ASK).await;
+        }
+    }
+
+    /// It answers: the traffic goes there, and what others go by is put right.
+    pub(super) async fn up(&mut self) {
+        self.traffic.release().await;
+        self.next_try = None;
+        if let Some(app) = &mut self.app {
+            app.members.update();
+            self.good = app.release.clone().or(self.good.take());
+        }
+        self.write_pid_file();
+        self.enter(Phase::Up);
+        self.show();
+        self.watched.begin(self.traffic.answers());
+    }
+
+    /// The PID file of what we started names it, whether the server writes one or not.
+    pub(super) fn write_pid_file(&self) {
+        let (Some(app), Some(path)) = (&self.app, &self.process.pid_file) else { return };
+        if !self.process.is_owned() {
+            return;
+        }
+        let file = PidFile::new(path);
+        if file.read().ok().flatten() != Some(app.pid())
+            && let Err(error) = file.write(app.pid())
+        {
+            tracing::warn!(process = self.process.name, %error, "PID file");
+        }
+    }
+
+    /// What there is to tell of an application that did not come.
+    pub(super) async fn did_not_answer(&self, wait: Wait) -> Failure {
+        let app = self.second.as_ref().or(self.app.as_ref());
+        let words = match wait {
+            Wait::Ended(Some(status)) => format!("ended before it answered: {status}"),
+            Wait::Ended(None) => "ended before it answered".to_owned(),
+            Wait::Silent(words) => {
+                let time = self.process.start_timeout.as_secs();
+                format!("no answer within {time} s (start_timeout): {words}")
+            }
+            Wait::Errs(status) => format!("answers only errors: status {status}"),
+            Wait::Answers => "answers".to_owned(),
+        };
+        let release = app.and_then(|app| app.release.clone());
+        let words = release.as_ref().map_or_else(|| words.clone(), |release| format!("{release}: {words}"));
+        Failure { when: now(), words, release, output: self.output.last_lines(LAST_LINES).await }
+    }
+}
+
+/// Waits until an application answers at `socket`, or where its traffic goes, with something that does not say that it is broken.
+pub(super) async fn until_it_answers<T: Traffic>(
+    traffic: &T,
+    app: &mut App,
+    socket: Option<&Path>,
+    within: Duration,
+) -> Wait {
+    let end = Instant::now() + within;
+    let mut errs_since: Option<Instant> = None;
+    let mut last = "nobody was asked".to_owned();
+    let has_traffic = app.place.socket.is_some() || traffic.has_upstream();
+    loop {
+        let asked = async {
+            if !has_traffic {
+                tokio::time::sleep(LIVES).await;
+                return Ok(200);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            traffic.probe(socket, left.clamp(ASK, ANSWER)).await
+        };
+        let answer = tokio::select! {
+            status = app.exit.ended() => return Wait::Ended(status),
+            answer = asked => answer,
+        };
+        match answer {
+            Ok(status) if traffic.is_good(status) => return Wait::Answers,
+            Ok(status) => {
+                let since = *errs_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= NOTHING_BUT_ERRORS || Instant::now() >= end {
+                    return Wait::Errs(status);
+                }
+                last = format!("status {status}");
+            }
+            Err(words) => {
+                errs_since = None;
+                last = words;
+            }
+        }
+        if Instant::now() >= end {
+            return Wait::Silent(last);
+        }
+        tokio::select! {
+            status = app.exit.ended() => return Wait::Ended(status),
+            () = tokio::time::sleep(ASK) => {}
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Stopping an application: after what it runs, and so that nothing of it is left.
+
+use std::time::{Duration, Instant};
+
+use vestibule_config::{Signal, StopStep};
+
+use super::app::App;
+use super::trouble::Trouble;
+use super::Keeper;
+use crate::members::Members;
+use crate::error::Error;
+use crate::pid_file::PidFile;
+use crate::profile::{AFTER_KILL, Profile};
+use crate::signal;
+use crate::status::Phase;
+use crate::traffic::Traffic;
+use crate::vacancy;
+
+/// Between two looks at what is left.
+const LOOK: Duration = Duration::from_millis(20);
+/// What a master leaves behind gets so long to go by itself, and so long after each signal.
+const LEFT_OVER: Duration = Duration::from_secs(5);
+
+impl<T: Traffic> Keeper<T> {
+    /// Somebody wants it to stop.
+    pub(super) async fn stop(&mut self) -> Result<String, Trouble> {
+        self.enter(Phase::Stopping);
+        let began = Instant::now();
+        self.next_try = None;
+        self.look()?;
+        let pid = self.app.as_ref().map(App::pid);
+        // Nobody new comes in; what runs finishes, as far as the traffic's patience goes.
+        self.traffic.refuse().await;
+        if pid.is_some() {
+            self.drained(Instant::now() + self.traffic.patience()).await;
+        }
+        self.stop_all().await?;
+        match pid {
+            Some(pid) => Ok(format!("stopped, pid {pid} ({:.1} s)", began.elapsed().as_secs_f32())),
+            None => Err(Trouble::Already("does not run".to_owned())),
+        }
+    }
+
+    /// Stops what there is, both instances if there are two, and clears up behind it.
+    pub(super) async fn stop_all(&mut self) -> Result<(), Trouble> {
+        self.enter(Phase::Stopping);
+        while let Some(app) = self.second.as_mut().or(self.app.as_mut()) {
+            let profile = Profile::of(app.kind(), &self.process);
+            let result = stop_one(app, &profile.stop).await;
+            let gone = self.second.take().or_else(|| self.app.take());
+            if let Some(app) = gone {
+                clear_up(&app).await;
+            }
+            result?;
+        }
+        self.record().remove();
+        self.gone();
+        self.enter(Phase::Down);
+        Ok(())
+    }
+}
+
+/// Sends one signal after the other until it has ended, and then whatever it left behind.
+///
+/// # Errors
+/// [`Trouble::Failed`] when something outlasts SIGKILL.
+pub(super) async fn stop_one(app: &mut App, sequence: &[StopStep]) -> Result<(), Trouble> {
+    app.members.update();
+    let mut steps = sequence.iter().chain(&[StopStep::Signal(Signal::Kill), StopStep::Wait(AFTER_KILL)]);
+    while app.is_alive() {
+        match steps.next() {
+            Some(StopStep::Signal(Signal::Kill)) => {
+                let _ = app.members.signal_all(signal::of(Signal::Kill));
+            }
+            Some(StopStep::Signal(signal)) => {
+                // It may have ended this moment.
+                let _ = app.signal(*signal);
+            }
+            Some(StopStep::Wait(time)) => {
+                let end = Instant::now() + *time;
+                while app.is_alive() && Instant::now() < end {
+                    app.members.update();
+                    let left = end.saturating_duration_since(Instant::now());
+                    let _ = tokio::time::timeout(left.min(LEFT_OVER), app.exit.ended()).await;
+                }
+            }
+            None => return Err(Trouble::failed(format!("pid {} outlasts SIGKILL", app.pid()))),
+        }
+    }
+    sweep(&mut app.members, sequence).await
+}
+
+/// Ends what a master has left behind: workers that finish, daemons that it started. The first signal of `sequence` is
+/// the gentle one.
+pub(super) async fn sweep(members: &mut Members, sequence: &[StopStep]) -> Result<(), Trouble> {
+    let gentle = sequence.iter().find_map(|step| match step {
+        StopStep::Signal(signal) => Some(*signal),
+        StopStep::Wait(_) => None,
+    });
+    for signal in [None, gentle, Some(Signal::Term), Some(Signal::Kill)] {
+        if let Some(signal) = signal {
+            // Those that it may not be sent to are seen below.
+            let _ = members.signal_all(signal::of(signal));
+        }
+        let end = Instant::now() + LEFT_OVER;
+        loop {
+            members.update();
+            if members.left_over().is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Err(Trouble::failed("something of it outlasts SIGKILL"))
+}
+
+/// What servers leave lying about: a socket that refuses, a PID file that names nobody.
+pub(super) async fn clear_up(app: &App) {
+    if let Some(socket) = &app.place.socket
+        // Somebody else may have come to its place by now.
+        && let Err(error) = vacancy::vacate(socket).await
+        && !matches!(error, Error::Occupied { .. })
+    {
+        tracing::warn!(socket = %socket.display(), %error, "cannot clear up");
+    }
+    if let Some(path) = &app.place.pid_file
+        && let Err(error) = PidFile::new(path).remove(app.pid())
+    {
+        tracing::warn!(%error, "cannot clear up");
+    }
+}

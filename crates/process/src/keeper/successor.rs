@@ -1,0 +1,157 @@
+//! A restart by a second master beside the first, on the same socket: Unicorn's USR2.
+//!
+//! Many configurations have a `before_fork` that sends the old master home as soon as the new one forks. Where there is
+//! none, both serve until somebody does: we, when the new one has shown that it answers.
+
+use std::time::Instant;
+
+use vestibule_config::Signal;
+
+use super::restart::{CRASH_LOOP, LOOK};
+use super::start::{LAST_LINES, Wait, until_it_answers};
+use super::trouble::Trouble;
+use super::Keeper;
+use crate::life::Life;
+use crate::profile::Profile;
+use crate::status::{Failure, Release, now};
+use crate::traffic::Traffic;
+use crate::tree::Tree;
+
+impl<T: Traffic> Keeper<T> {
+    /// Has it start a successor, and sends it home when that one answers. If it does not, the old one goes on.
+    pub(super) async fn restart_by_successor(&mut self, signal: Signal) -> Result<Wait, Trouble> {
+        let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
+        let old = app.master;
+        let old_workers = self.workers_of(&old);
+        let kind = app.kind();
+        self.output.mark().await;
+        app.signal(signal)?;
+        let new = self.successor_of(&old, &old_workers).await?;
+
+        // With a hook the old one leaves by itself now. Without, its workers are sent home first: as long as they answer,
+        // it is not known whether the new ones do, and it can still have others.
+        if old.is_alive() {
+            let _ = old.signal(crate::Signal::WINCH);
+        }
+        let end = Instant::now() + Profile::of(kind, &self.process).stop_time();
+        while old_workers.iter().any(Life::is_alive) && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
+        let before = self.app.take();
+        self.adopt(new, before)?;
+        if let Some(app) = &mut self.app {
+            app.release = self.process.directory.as_deref().and_then(Release::of).or(app.release.take());
+            let within = self.process.start_timeout;
+            let wait = until_it_answers(&self.traffic, app, None, within).await;
+            if let Wait::Ended(_) | Wait::Silent(_) = wait {
+                let mut failure = self.did_not_answer(wait).await;
+                if old.is_alive() {
+                    self.revive(old, new, old_workers.len()).await?;
+                    failure.words = format!("{}; the old code goes on", failure.words);
+                    return Err(Trouble::Failed(failure));
+                }
+                return Err(self.recover(failure).await);
+            }
+            let _ = old.signal(crate::Signal::QUIT);
+            let end = Instant::now() + Profile::of(kind, &self.process).stop_time();
+            while old.is_alive() && Instant::now() < end {
+                tokio::time::sleep(LOOK).await;
+            }
+            if let Err(error) = self.record().write(&new) {
+                tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
+            }
+            return Ok(wait);
+        }
+        Err(Trouble::failed("its successor ended"))
+    }
+
+    /// The new master, when it has workers that last.
+    async fn successor_of(&self, old: &Life, old_workers: &[Life]) -> Result<Life, Trouble> {
+        let end = Instant::now() + self.process.start_timeout;
+        let mut new: Option<Life> = None;
+        let mut seen: Vec<Life> = Vec::new();
+        let mut steady_since = Instant::now();
+        loop {
+            new = new.or_else(|| self.new_master(old, old_workers));
+            if let Some(new) = &new {
+                let workers = self.workers_of(new);
+                for worker in &workers {
+                    if !seen.contains(worker) {
+                        seen.push(*worker);
+                        steady_since = Instant::now();
+                    }
+                }
+                let died = seen.iter().filter(|worker| !worker.is_alive()).count();
+                let is_steady = steady_since.elapsed() >= STEADY && workers.len() >= old_workers.len();
+                if new.is_alive() && is_steady && died == 0 {
+                    return Ok(*new);
+                }
+                if !new.is_alive() || died >= CRASH_LOOP {
+                    return Err(self.no_successor(old, new, "the new master, or its workers, end while they boot").await);
+                }
+            } else if !old.is_alive() {
+                return Err(Trouble::failed("ended, and left no successor"));
+            }
+            if Instant::now() >= end {
+                let time = self.process.start_timeout.as_secs();
+                let words = format!("no new workers within {time} s (start_timeout)");
+                return Err(self.no_successor(old, &new.unwrap_or(*old), &words).await);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A child of the old master that is no worker; or, when that has gone, whom the PID file names.
+    fn new_master(&self, old: &Life, old_workers: &[Life]) -> Option<Life> {
+        let is_worker = |life: &Life| old_workers.contains(life) || self.workers_of(old).contains(life);
+        let tree = Tree::of(old.pid);
+        let children = tree.members().iter().filter(|member| member.parent == old.pid);
+        let child = children.map(|member| member.life).find(|life| !is_worker(life));
+        child.or_else(|| self.named().filter(|life| !life.is_same_process(old)))
+    }
+
+    /// The new one is ended, if it has not ended by itself, and the old goes on.
+    async fn no_successor(&self, old: &Life, new: &Life, why: &str) -> Trouble {
+        if !new.is_same_process(old) {
+            let end = Instant::now() + std::time::Duration::from_secs(10);
+            let _ = new.signal(crate::Signal::TERM);
+            while new.is_alive() && Instant::now() < end {
+                tokio::time::sleep(LOOK).await;
+            }
+            let _ = new.signal(crate::Signal::KILL);
+        }
+        let release = self.process.directory.as_deref().and_then(Release::of);
+        let named = release.as_ref().map_or_else(String::new, |release| format!("{release}: "));
+        let then = if old.is_alive() { "the old code goes on" } else { "and the old master is gone" };
+        Trouble::Failed(Failure {
+            when: now(),
+            words: format!("{named}{why}; {then}"),
+            release,
+            output: self.output.last_lines(LAST_LINES).await,
+        })
+    }
+
+    /// The old master gets its workers back, and the new one goes.
+    async fn revive(&mut self, old: Life, new: Life, workers: usize) -> Result<(), Trouble> {
+        for _ in 0..workers {
+            old.signal(crate::Signal::TTIN)?;
+            // One signal at a time: two that are pending are one.
+            tokio::time::sleep(LOOK).await;
+        }
+        let _ = new.signal(crate::Signal::QUIT);
+        let before = self.app.take();
+        self.adopt(old, before)?;
+        let Some(app) = &mut self.app else { return Ok(()) };
+        let within = self.process.start_timeout;
+        match until_it_answers(&self.traffic, app, None, within).await {
+            Wait::Answers | Wait::Errs(_) => Ok(()),
+            wait => {
+                let failure = self.did_not_answer(wait).await;
+                Err(self.recover(failure).await)
+            }
+        }
+    }
+}
+
+/// Workers that boot after the fork (without preloading) and do not end for so long are taken for ready.
+const STEADY: std::time::Duration = std::time::Duration::from_millis(500);

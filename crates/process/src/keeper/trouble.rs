@@ -1,0 +1,46 @@
+//! Why something that was wanted of an application did not come about.
+
+use crate::error::Error;
+use crate::status::{Failure, Release, now};
+
+/// Why a task ended without what was wanted.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It was so already.
+    Already(String),
+    /// It cannot be done, and nothing was tried.
+    Refused(String),
+    /// It was tried.
+    Failed(Failure),
+}
+
+impl Trouble {
+    /// A failure of which there is nothing to tell but this.
+    pub(crate) fn failed(words: impl Into<String>) -> Self {
+        Trouble::Failed(Failure { when: now(), words: words.into(), release: None, output: Vec::new() })
+    }
+
+    /// A failure of this release, and what it said last.
+    pub(crate) fn of_release(words: String, release: Option<Release>, output: Vec<String>) -> Self {
+        let words = match &release {
+            Some(release) => format!("release {release}: {words}"),
+            None => words,
+        };
+        Trouble::Failed(Failure { when: now(), words, release, output })
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        let mut words = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(because) = cause {
+            words = format!("{words}: {because}");
+            cause = because.source();
+        }
+        match error {
+            Error::Occupied { .. } => Trouble::Refused(words),
+            _ => Trouble::failed(words),
+        }
+    }
+}

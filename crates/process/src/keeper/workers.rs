@@ -1,0 +1,89 @@
+//! What an application consists of, and what others are shown of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Keeper;
+use super::app::App;
+use super::start::LAST_LINES;
+use super::trouble::Trouble;
+use crate::exit;
+use crate::life::Life;
+use crate::recognise::{self, Kind};
+use crate::status::Worker;
+use crate::traffic::Traffic;
+use crate::tree::Tree;
+
+impl<T: Traffic> Keeper<T> {
+    /// The workers of the application, without those of a successor.
+    pub(super) fn workers(&self) -> Vec<Life> {
+        self.app.as_ref().map_or_else(Vec::new, |app| self.workers_of(&app.master))
+    }
+
+    /// The workers of this master.
+    pub(super) fn workers_of(&self, master: &Life) -> Vec<Life> {
+        let tree = Tree::of(master.pid);
+        let kind = Kind::of(&tree);
+        let all = recognise::workers(&tree, kind);
+        // A successor's workers hang below it, and it hangs below its predecessor. Passenger's hang below helpers of its own.
+        let is_own = |parent: u32| kind != Kind::Unicorn || parent == master.pid;
+        all.into_iter().filter(|member| is_own(member.parent)).map(|member| member.life).collect()
+    }
+
+    /// The directory that its code lies in: where it is started, or where it runs.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        let runs_in = |app: &App| std::fs::read_link(format!("/proc/{}/cwd", app.pid())).ok();
+        self.process.directory.clone().or_else(|| self.app.as_ref().and_then(runs_in))
+    }
+
+    /// Shows who it is now.
+    pub(super) fn show(&self) {
+        let Some(app) = &self.app else { return self.gone() };
+        let tree = app.tree();
+        let kind = Kind::of(&tree);
+        let workers = recognise::workers(&tree, kind);
+        let workers: Vec<Worker> = workers
+            .into_iter()
+            .map(|member| Worker { pid: member.life.pid, memory: member.pss })
+            .collect();
+        self.status.send_modify(|status| {
+            status.pid = Some(app.pid());
+            status.server = (kind != Kind::Unknown).then(|| kind.as_str().to_owned());
+            status.release = app.release.clone();
+            status.workers = workers;
+            status.next_try = None;
+        });
+    }
+
+    /// Shows that it does not run.
+    pub(super) fn gone(&self) {
+        self.status.send_modify(|status| {
+            status.pid = None;
+            status.workers.clear();
+            status.memory = None;
+            status.cpu = None;
+        });
+    }
+
+    /// Runs a command of the operator's with the application's directory and environment, and waits for its end.
+    pub(super) async fn run_command(&self, command: &[String], within: Duration) -> Result<(), Trouble> {
+        let words = command.join(" ");
+        let directory = self.directory();
+        let launch = self.launch(command, &self.public(), directory.as_deref())?;
+        let mut prepared = launch.prepare()?;
+        let (life, mut exit) = exit::spawn(&mut prepared.command)?;
+        let status = tokio::time::timeout(within, exit.ended()).await;
+        match status {
+            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(status) => {
+                let how = status.map_or_else(|| "ended".to_owned(), |status| status.to_string());
+                let output = self.output.last_lines(LAST_LINES).await;
+                Err(Trouble::of_release(format!("{words}: {how}"), None, output))
+            }
+            Err(_) => {
+                let _ = life.signal(crate::Signal::KILL);
+                Err(Trouble::failed(format!("{words} has not ended after {} s", within.as_secs())))
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Which process is ours, written down for the Vestibule after this one: the application's own PID file may come late, or never.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::life::Life;
+
+/// A file beside the control socket that names the process that we started last.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    path: PathBuf,
+}
+
+impl Record {
+    /// The one of the process with this name.
+    pub(crate) fn new(directory: &Path, name: &str) -> Self {
+        Record { path: directory.join(format!("{name}.process")) }
+    }
+
+    /// The process that is written there, if it still lives.
+    pub(crate) fn read(&self) -> Option<Life> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let pid = words.next()?.parse().ok()?;
+        let started: u64 = words.next()?.parse().ok()?;
+        Life::of(pid).filter(|life| life.started() == started)
+    }
+
+    /// Remembers a process.
+    pub(crate) fn write(&self, life: &Life) -> io::Result<()> {
+        let mut beside = self.path.as_os_str().to_owned();
+        beside.push(".new");
+        fs::write(&beside, format!("{} {}\n", life.pid, life.started()))?;
+        fs::rename(&beside, &self.path)
+    }
+
+    /// There is none any more.
+    pub(crate) fn remove(&self) {
+        // It names a process that is gone: the next reader sees that too.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_a_process_and_no_other_life_of_its_pid() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = Record::new(directory.path(), "app");
+        assert!(record.read().is_none());
+        let own = Life::of(std::process::id()).unwrap();
+        record.write(&own).unwrap();
+        assert_eq!(record.read().map(|life| life.pid), Some(own.pid));
+        fs::write(directory.path().join("app.process"), format!("{} 1\n", own.pid)).unwrap();
+        assert!(record.read().is_none(), "another life");
+        record.remove();
+        assert!(record.read().is_none());
+    }
+}
