@@ -190,4 +190,10 @@ pub enum Error {
         /// The beginning of what it said.
         output: String,
     },
+    /// We cannot be given the orphans of our descendants, or hear of their end.
+    #[error("cannot look after orphaned processes")]
+    Reap {
+        /// The reason.
+        source: io::Error,
+    },
 }

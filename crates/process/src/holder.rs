@@ -71,13 +71,35 @@ fn socket_at(path: &Path, listener: Option<u32>) -> Option<u64> {
     only(listening.into_iter().filter(|socket| held.contains(socket)).collect())
 }
 
-/// The numbers of the sockets that listen and were bound to one of these names, from the text of `/proc/net/unix`:
-/// `Num RefCount Protocol Flags Type St Inode Path`, numbers in hexadecimal but for the inode.
+/// How many connections to the socket at `path` are open or wait to be accepted, whoever holds it; `None` where the kernel does not
+/// show it.
+pub(crate) fn connections(path: &Path) -> Option<usize> {
+    let mut names = vec![path.to_owned()];
+    names.extend(fs::canonicalize(path));
+    let table = fs::read("/proc/net/unix").ok()?;
+    Some(rows(&table, &names).filter(|row| !row.accepts).count())
+}
+
+/// The numbers of the sockets that listen and were bound to one of these names, from the text of `/proc/net/unix`.
 fn listening_sockets(table: &[u8], names: &[PathBuf]) -> Vec<u64> {
+    rows(table, names).filter(|row| row.accepts).map(|row| row.number).collect()
+}
+
+/// What we use of a line of `/proc/net/unix`.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// Whether it listens. What does not is one end of a connection to one that does.
+    accepts: bool,
+    number: u64,
+}
+
+/// The sockets that were bound to one of these names, or accepted from one that was:
+/// `Num RefCount Protocol Flags Type St Inode Path`, numbers in hexadecimal but for the inode.
+fn rows<'t>(table: &'t [u8], names: &'t [PathBuf]) -> impl Iterator<Item = Row> + 't {
     /// `__SO_ACCEPTCON`.
     const ACCEPTS: u64 = 0x1_0000;
     let hexadecimal = |field: &[u8]| u64::from_str_radix(std::str::from_utf8(field).ok()?, 16).ok();
-    let socket = |line: &[u8]| -> Option<u64> {
+    let row = move |line: &[u8]| -> Option<Row> {
         // The path is what follows seven fields and one space, with any bytes in it.
         let mut rest = line;
         let mut fields = [&b""[..]; 7];
@@ -87,13 +109,13 @@ fn listening_sockets(table: &[u8], names: &[PathBuf]) -> Vec<u64> {
             (*field, rest) = rest.split_at(end);
         }
         let path = rest.strip_prefix(b" ")?;
-        let accepts = hexadecimal(fields[3])? & ACCEPTS != 0;
-        if !accepts || !names.iter().any(|name| name.as_os_str().as_bytes() == path) {
+        if !names.iter().any(|name| name.as_os_str().as_bytes() == path) {
             return None;
         }
-        std::str::from_utf8(fields[6]).ok()?.parse().ok()
+        let number = std::str::from_utf8(fields[6]).ok()?.parse().ok()?;
+        Some(Row { accepts: hexadecimal(fields[3])? & ACCEPTS != 0, number })
     };
-    table.split(|&byte| byte == b'\n').filter_map(socket).collect()
+    table.split(|&byte| byte == b'\n').filter_map(row)
 }
 
 /// The sockets that the tree has open, and whether all of it could be looked at.

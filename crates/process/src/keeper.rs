@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, mpsc, watch as channel};
 use vestibule_config::{OnExit, Process, Start};
 
 use crate::alert::{Alert, Occasion};
-use crate::command::{Ask, Command, Handle, Outcome};
+use crate::command::{Ask, Handle, Outcome};
 use crate::error::Error;
 use crate::flapping::Flapping;
 use crate::output::Output;

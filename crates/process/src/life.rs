@@ -1,9 +1,15 @@
 //! One life of a process: what its PID alone does not tell.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::param::clock_ticks_per_second;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
+};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::Error;
 use crate::stat::Stat;
@@ -43,10 +49,19 @@ impl Life {
         (self.pid, self.started)
     }
 
-    /// Whether this process still runs, with whatever program: a zombie does not, nor one that has its PID now.
+    /// Whether this process still runs, with whatever program: a zombie does not, nor one that has its PID now. When we have no
+    /// descriptors left to look, whoever has the PID is taken for it: that it has ended is said only when it is known.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.is_alive())
+        match Stat::look(self.pid) {
+            Ok(stat) => stat.is_some_and(|stat| self.is_life_of(&stat)),
+            Err(_) => self.as_pid().is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH)),
+        }
+    }
+
+    /// Whether what was found at its PID is this process, and alive.
+    pub(crate) fn is_life_of(&self, stat: &Stat) -> bool {
+        stat.started == self.started && stat.is_alive()
     }
 
     /// Sends it a signal. Whoever may have got its PID since is never hit.
@@ -71,6 +86,25 @@ impl Life {
             Err(Errno::SRCH) => Err(ended()),
             other => other.map_err(|errno| Error::Signal { pid: self.pid, source: io::Error::from(errno) }),
         }
+    }
+
+    /// When it started, in clock ticks since the system did.
+    pub(crate) fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// How long ago it started.
+    pub(crate) fn age(&self) -> Duration {
+        // Both count the time that the machine was suspended (proc_pid_stat(5)).
+        let now = clock_gettime(ClockId::Boottime);
+        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
+        let per_second = clock_ticks_per_second().max(1);
+        now.saturating_sub(Duration::from_millis(self.started.saturating_mul(1000) / per_second))
+    }
+
+    /// Its parent, as it is now.
+    pub(crate) fn parent(&self) -> Option<Life> {
+        Life::of(Stat::of(self.pid)?.parent)
     }
 
     pub(crate) fn as_pid(&self) -> Option<Pid> {

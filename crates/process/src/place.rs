@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 /// Where one instance of an application listens and writes its PID.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its Unix socket, if it has one.
-    pub socket: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
     /// Its PID file, if it has one.
-    pub pid_file: Option<PathBuf>,
+    pub(crate) pid_file: Option<PathBuf>,
 }
 
 impl Place {
@@ -22,10 +22,7 @@ impl Place {
             name.push(format!(".{number}"));
             PathBuf::from(name)
         };
-        Place {
-            socket: self.socket.as_ref().map(numbered),
-            pid_file: self.pid_file.as_ref().map(numbered),
-        }
+        Place { socket: self.socket.as_ref().map(numbered), pid_file: self.pid_file.as_ref().map(numbered) }
     }
 
     /// Which instance this public place leads to now: 1 or 2, or `None` where it is no link of ours.

@@ -5,7 +5,9 @@
 //! with an odd name, would blind us for all others.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+
+use rustix::io::Errno;
 
 /// The longest such line: 52 numbers of 20 digits, and a name of 64 bytes.
 const LONGEST: usize = 2048;
@@ -32,12 +34,26 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
-    /// That of the process with this PID now, a zombie too; `None` when there is none.
+    /// That of the process with this PID now, a zombie too; `None` when there is none, and when we have no descriptors left to
+    /// look ([`Stat::look`] tells the two apart).
     pub(crate) fn of(pid: u32) -> Option<Self> {
+        Stat::look(pid).ok().flatten()
+    }
+
+    /// That of the process with this PID now; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be looked at, so that nothing is known.
+    pub(crate) fn look(pid: u32) -> io::Result<Option<Self>> {
         let mut line = [0; LONGEST];
         // The kernel gives the line in one piece, of one moment, to who asks for enough.
-        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut line).ok()?;
-        Stat::parse(line.get(..length)?)
+        match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line)) {
+            Ok(length) => Ok(line.get(..length).and_then(Stat::parse)),
+            // It ended before the opening, or between opening and reading.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The command name, in parentheses, may hold anything, parentheses too: fields are counted behind the last.

@@ -1,6 +1,7 @@
 //! How an application is: written by its keeper alone, read by everybody.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -101,6 +102,16 @@ pub struct Release {
     pub revision: Option<String>,
 }
 
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "release {}", self.directory.display())?;
+        match &self.revision {
+            Some(revision) => write!(f, " ({revision})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A worker of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
@@ -121,6 +132,15 @@ pub struct Failure {
     pub release: Option<Release>,
     /// The last lines of its output.
     pub output: Vec<String>,
+}
+
+impl Failure {
+    /// One of now. What release it was stands before the words.
+    pub(crate) fn new(words: impl Into<String>, release: Option<Release>, output: Vec<String>) -> Self {
+        let words = words.into();
+        let words = release.as_ref().map_or_else(|| words.clone(), |release| format!("{release}: {words}"));
+        Failure { when: now(), words, release, output }
+    }
 }
 
 /// Something that happened to an application.
@@ -171,6 +191,6 @@ impl Status {
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -42,9 +42,14 @@ impl Table {
         self.rows.iter().map(|(&pid, stat)| (pid, stat))
     }
 
-    /// `roots` and all their descendants: a parent before its children, nobody twice.
-    pub(crate) fn descendants(&self, roots: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        let mut seen = HashSet::new();
+    /// `roots` and all their descendants: a parent before its children, nobody twice; nobody of `without`, and nobody who descends
+    /// only through them.
+    pub(crate) fn descendants(
+        &self,
+        roots: impl IntoIterator<Item = u32>,
+        without: &HashSet<u32>,
+    ) -> Vec<u32> {
+        let mut seen = without.clone();
         let mut found: Vec<u32> =
             roots.into_iter().filter(|pid| self.rows.contains_key(pid) && seen.insert(*pid)).collect();
         let mut next = 0;
@@ -79,15 +84,17 @@ mod tests {
     #[test]
     fn descendants_come_after_their_parents_and_once() {
         let table = table(&[(9, 1), (4, 9), (30, 4), (5, 9), (7, 1), (31, 5)]);
-        assert_eq!(table.descendants([9]), [9, 4, 5, 30, 31]);
-        assert_eq!(table.descendants([4, 9]), [4, 9, 30, 5, 31]);
-        assert!(table.descendants([77]).is_empty());
+        let none = HashSet::new();
+        assert_eq!(table.descendants([9], &none), [9, 4, 5, 30, 31]);
+        assert_eq!(table.descendants([4, 9], &none), [4, 9, 30, 5, 31]);
+        assert!(table.descendants([77], &none).is_empty());
+        assert_eq!(table.descendants([9, 7], &HashSet::from([4, 7])), [9, 5, 31]);
     }
 
     #[test]
     fn a_circle_ends() {
-        assert_eq!(table(&[(2, 3), (3, 2)]).descendants([2]), [2, 3]);
-        assert_eq!(table(&[(2, 2)]).descendants([2]), [2]);
+        assert_eq!(table(&[(2, 3), (3, 2)]).descendants([2], &HashSet::new()), [2, 3]);
+        assert_eq!(table(&[(2, 2)]).descendants([2], &HashSet::new()), [2]);
     }
 
     #[test]
@@ -95,7 +102,7 @@ mod tests {
         let us = std::process::id();
         let table = Table::read();
         let parent = table.get(us).expect("we run").parent;
-        assert!(table.descendants([parent]).contains(&us));
+        assert!(table.descendants([parent], &HashSet::new()).contains(&us));
         assert!(table.rows().any(|(pid, _)| pid == us));
     }
 }

@@ -1,5 +1,6 @@
 //! A process and its descendants, what they are called and what they take.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::time::Duration;
@@ -68,7 +69,7 @@ impl Tree {
 
     pub(crate) fn from_table(root: u32, table: &Table) -> Self {
         let mut members: Vec<Member> = table
-            .descendants([root])
+            .descendants([root], &HashSet::new())
             .into_iter()
             .filter_map(|pid| Member::of(pid, table.get(pid)?))
             .collect();

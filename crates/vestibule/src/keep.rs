@@ -25,7 +25,11 @@ impl Keepers {
     ///
     /// # Errors
     /// When the output of an application cannot be followed.
-    pub(crate) fn start(config: &Config, upstreams: &[Arc<Upstream>], directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        config: &Config,
+        upstreams: &[Arc<Upstream>],
+        directory: &Path,
+    ) -> anyhow::Result<Self> {
         let (ending, ended) = watch::channel(None);
         let turn = Arc::new(Semaphore::new(1));
         let mut keepers = Keepers { handles: Vec::new(), tasks: Vec::new(), ending };

@@ -3,6 +3,7 @@
 mod check;
 mod command;
 mod demo;
+mod keep;
 mod logging;
 mod serve;
 

@@ -12,11 +12,13 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vestibule_config::Config;
 use vestibule_process::raise_open_files;
+use vestibule_process::{Ending, Reaper};
 use vestibule_proxy::LogFile;
 use vestibule_server::{Bound, Cut, Server};
 use vestibule_upstream::{Monitor, Upstream};
 
 use crate::command::find_config;
+use crate::keep::Keepers;
 
 /// Something outside of the configuration that the operator has to mend.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,14 @@ pub(crate) fn run(config: Config, beside: impl FnOnce(&[Arc<Upstream>])) -> anyh
             tracing::info!("listening on {address}");
         }
         beside(&upstreams);
-        until_ended(server, &config, log.as_ref(), &mut signals).await
+        let reaper = Reaper::new().context("cannot look after processes")?;
+        tokio::task::spawn_local(reaper.run());
+        let directory = std::env::var_os("VESTIBULE_CONTROL").map(std::path::PathBuf::from);
+        let directory = directory.as_deref().and_then(Path::parent).unwrap_or(Path::new("/tmp")).to_owned();
+        let keepers = Keepers::start(&config, &upstreams, &directory)?;
+        let code = until_ended(server, &config, log.as_ref(), &mut signals).await;
+        keepers.end(Ending::AsConfigured).await;
+        code
     });
     if let Some(log) = log {
         log.close();

@@ -32,14 +32,7 @@ impl App {
     /// `name` is what stands in the environment of all that belong to it.
     pub(super) fn new(name: &str, exit: Exit, place: Place, release: Option<Release>) -> Self {
         let master = exit.life();
-        App {
-            master,
-            exit,
-            members: Members::new(name, master),
-            place,
-            release,
-            since: Instant::now(),
-        }
+        App { master, exit, members: Members::new(name, master), place, release, since: Instant::now() }
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -119,7 +119,9 @@ impl<T: Traffic> Keeper<T> {
     /// A process that began after its PID file was written has the PID of another before it.
     fn is_of_its_file(&self, life: &Life) -> bool {
         let Some(path) = &self.process.pid_file else { return false };
-        let Ok(written) = std::fs::metadata(path).and_then(|metadata| metadata.modified()) else { return false };
+        let Ok(written) = std::fs::metadata(path).and_then(|metadata| metadata.modified()) else {
+            return false;
+        };
         let since_written = SystemTime::now().duration_since(written).unwrap_or_default();
         // proc(5) counts in hundredths of a second.
         life.age() + std::time::Duration::from_secs(1) >= since_written

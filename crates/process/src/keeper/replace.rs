@@ -48,7 +48,8 @@ impl<T: Traffic> Keeper<T> {
         let second = self.spawn(&place, None)?;
         let second = self.second.insert(second);
         let wait =
-            until_it_answers(&self.traffic, second, place.socket.as_deref(), self.process.start_timeout).await;
+            until_it_answers(&self.traffic, second, place.socket.as_deref(), self.process.start_timeout)
+                .await;
         let is_answer = matches!(wait, Wait::Answers | Wait::Errs(_));
         if !is_answer || matches!(wait, Wait::Errs(_)) && self.answers_well().await {
             let mut failure = self.did_not_answer(wait).await;
@@ -58,7 +59,9 @@ impl<T: Traffic> Keeper<T> {
         }
         if let Err(error) = public.lead_to(&place) {
             self.drop_second().await?;
-            return Err(Trouble::failed(format!("the socket cannot be made to lead to the new one: {error}")));
+            return Err(Trouble::failed(format!(
+                "the socket cannot be made to lead to the new one: {error}"
+            )));
         }
         let first = std::mem::replace(&mut self.app, self.second.take());
         self.write_pid_file();

@@ -10,7 +10,8 @@ use super::trouble::Trouble;
 use super::{Keeper, Reason};
 use crate::life::Life;
 use crate::profile::{Method, Profile, harm};
-use crate::status::{Failure, Phase, Release, now};
+use crate::recognise::Kind;
+use crate::status::{Failure, Phase, Release};
 use crate::traffic::Traffic;
 
 /// Between two looks at its processes.
@@ -47,7 +48,7 @@ impl<T: Traffic> Keeper<T> {
         };
         let result = match &method {
             Method::Exec(signal) => self.restart_by_exec(*signal).await,
-            Method::Phased(signal) => self.restart_workers(*signal, kind).await,
+            Method::Phased(signal) => self.restart_workers(*signal).await,
             Method::Successor(signal) => self.restart_by_successor(*signal).await,
             Method::Signal(signal) => self.restart_by_signal(*signal).await,
             Method::Command(command) => self.restart_by_command(command, kind).await,
@@ -139,7 +140,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Its workers are replaced one after the other, and the others answer meanwhile.
-    async fn restart_workers(&mut self, signal: Signal, kind: crate::recognise::Kind) -> Result<Wait, Trouble> {
+    async fn restart_workers(&mut self, signal: Signal) -> Result<Wait, Trouble> {
         let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
         let master = app.master;
         let before = self.workers();
@@ -161,27 +162,27 @@ impl<T: Traffic> Keeper<T> {
                 _ => return self.prove_new().await,
             }
             let workers = self.workers();
-            new.extend(workers.iter().filter(|life| !before.contains(life) && !new.contains(life)).copied().collect::<Vec<_>>());
+            new.extend(
+                workers
+                    .iter()
+                    .filter(|life| !before.contains(life) && !new.contains(life))
+                    .copied()
+                    .collect::<Vec<_>>(),
+            );
             let old = workers.iter().filter(|life| before.contains(life)).count();
             if old == 0 && workers.len() >= before.len() {
                 return self.prove_new().await;
             }
             let died = new.iter().filter(|life| !life.is_alive()).count();
             if died >= CRASH_LOOP || Instant::now() >= end {
-                let directory = self.directory();
-                let release = directory.as_deref().and_then(Release::of);
-                let named = release.as_ref().map_or_else(String::new, |release| format!("{release}: "));
-                let words = if died >= CRASH_LOOP {
-                    format!("{named}its new workers end while they boot; {old} of {} old {kind} workers go on", before.len())
-                } else {
-                    format!("{named}its new workers do not boot; {old} of {} old {kind} workers go on", before.len())
-                };
-                return Err(Trouble::Failed(Failure {
-                    when: now(),
-                    words,
-                    release,
-                    output: self.output.last_lines(super::start::LAST_LINES).await,
-                }));
+                let release = self.directory().as_deref().and_then(Release::of);
+                let how = if died >= CRASH_LOOP { "end while they boot" } else { "do not boot" };
+                let words = format!(
+                    "its new workers {how}; {old} of {} workers with the old code go on",
+                    before.len()
+                );
+                let output = self.output.last_lines(super::start::LAST_LINES).await;
+                return Err(Trouble::of_release(words, release, output));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -198,11 +199,11 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Somebody else restarts it.
-    async fn restart_by_command(&mut self, command: &[String], kind: crate::recognise::Kind) -> Result<Wait, Trouble> {
+    async fn restart_by_command(&mut self, command: &[String], kind: Kind) -> Result<Wait, Trouble> {
         let before = self.workers();
         self.output.mark().await;
         self.run_command(command, self.process.start_timeout).await?;
-        if kind == crate::recognise::Kind::Passenger {
+        if kind == Kind::Passenger {
             // It starts the new ones before it ends the old: as long as one of those is there, who answered is not known.
             let end = Instant::now() + self.process.start_timeout;
             while self.workers().iter().any(|worker| before.contains(worker)) && Instant::now() < end {

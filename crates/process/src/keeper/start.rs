@@ -1,24 +1,21 @@
 //! Starting an application, and knowing when it is there: when it answers, not when it has a PID or a socket.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use vestibule_config::{Process, Start};
+use vestibule_config::Start;
 
 use super::Keeper;
 use super::app::App;
 use super::find::Found;
-use super::stop::stop_one;
 use super::trouble::Trouble;
 use crate::exit;
 use crate::launch::{Launch, Places};
 use crate::members::MEMBER_OF;
-use crate::output::Output;
 use crate::pid_file::PidFile;
 use crate::place::Place;
-use crate::profile::Profile;
-use crate::status::{Failure, Phase, Release, now};
+use crate::status::{Failure, Phase, Release};
 use crate::traffic::Traffic;
 use crate::vacancy;
 
@@ -244,7 +241,10 @@ impl<T: Traffic> Keeper<T> {
             }
             if Instant::now() >= end {
                 let time = self.process.start_timeout.as_secs();
-                return Err(Trouble::failed(format!("nobody was there {time} s after {}", command.join(" "))));
+                return Err(Trouble::failed(format!(
+                    "nobody was there {time} s after {}",
+                    command.join(" ")
+                )));
             }
             tokio::time::sleep(ASK).await;
         }
@@ -292,8 +292,7 @@ impl<T: Traffic> Keeper<T> {
             Wait::Answers => "answers".to_owned(),
         };
         let release = app.and_then(|app| app.release.clone());
-        let words = release.as_ref().map_or_else(|| words.clone(), |release| format!("{release}: {words}"));
-        Failure { when: now(), words, release, output: self.output.last_lines(LAST_LINES).await }
+        Failure::new(words, release, self.output.last_lines(LAST_LINES).await)
     }
 }
 
@@ -306,7 +305,6 @@ pub(super) async fn until_it_answers<T: Traffic>(
 ) -> Wait {
     let end = Instant::now() + within;
     let mut errs_since: Option<Instant> = None;
-    let mut last = "nobody was asked".to_owned();
     let has_traffic = app.place.socket.is_some() || traffic.has_upstream();
     loop {
         let asked = async {
@@ -321,22 +319,22 @@ pub(super) async fn until_it_answers<T: Traffic>(
             status = app.exit.ended() => return Wait::Ended(status),
             answer = asked => answer,
         };
-        match answer {
+        let why = match answer {
             Ok(status) if traffic.is_good(status) => return Wait::Answers,
             Ok(status) => {
                 let since = *errs_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= NOTHING_BUT_ERRORS || Instant::now() >= end {
                     return Wait::Errs(status);
                 }
-                last = format!("status {status}");
+                String::new()
             }
             Err(words) => {
                 errs_since = None;
-                last = words;
+                words
             }
-        }
+        };
         if Instant::now() >= end {
-            return Wait::Silent(last);
+            return Wait::Silent(why);
         }
         tokio::select! {
             status = app.exit.ended() => return Wait::Ended(status),

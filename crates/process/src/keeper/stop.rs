@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use vestibule_config::{Signal, StopStep};
 
+use super::Keeper;
 use super::app::App;
 use super::trouble::Trouble;
-use super::Keeper;
-use crate::members::Members;
 use crate::error::Error;
+use crate::members::Members;
 use crate::pid_file::PidFile;
 use crate::profile::{AFTER_KILL, Profile};
 use crate::signal;

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use vestibule_config::Signal;
 
+use super::Keeper;
 use super::restart::{CRASH_LOOP, LOOK};
 use super::start::{LAST_LINES, Wait, until_it_answers};
 use super::trouble::Trouble;
-use super::Keeper;
 use crate::life::Life;
 use crate::profile::Profile;
-use crate::status::{Failure, Release, now};
+use crate::status::Release;
 use crate::traffic::Traffic;
 use crate::tree::Tree;
 
@@ -87,7 +87,9 @@ impl<T: Traffic> Keeper<T> {
                     return Ok(*new);
                 }
                 if !new.is_alive() || died >= CRASH_LOOP {
-                    return Err(self.no_successor(old, new, "the new master, or its workers, end while they boot").await);
+                    return Err(self
+                        .no_successor(old, new, "the new master, or its workers, end while they boot")
+                        .await);
                 }
             } else if !old.is_alive() {
                 return Err(Trouble::failed("ended, and left no successor"));
@@ -121,14 +123,8 @@ impl<T: Traffic> Keeper<T> {
             let _ = new.signal(crate::Signal::KILL);
         }
         let release = self.process.directory.as_deref().and_then(Release::of);
-        let named = release.as_ref().map_or_else(String::new, |release| format!("{release}: "));
         let then = if old.is_alive() { "the old code goes on" } else { "and the old master is gone" };
-        Trouble::Failed(Failure {
-            when: now(),
-            words: format!("{named}{why}; {then}"),
-            release,
-            output: self.output.last_lines(LAST_LINES).await,
-        })
+        Trouble::of_release(format!("{why}; {then}"), release, self.output.last_lines(LAST_LINES).await)
     }
 
     /// The old master gets its workers back, and the new one goes.

@@ -1,7 +1,7 @@
 //! Why something that was wanted of an application did not come about.
 
 use crate::error::Error;
-use crate::status::{Failure, Release, now};
+use crate::status::{Failure, Release};
 
 /// Why a task ended without what was wanted.
 #[derive(Debug)]
@@ -17,16 +17,12 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// A failure of which there is nothing to tell but this.
     pub(crate) fn failed(words: impl Into<String>) -> Self {
-        Trouble::Failed(Failure { when: now(), words: words.into(), release: None, output: Vec::new() })
+        Trouble::Failed(Failure::new(words, None, Vec::new()))
     }
 
     /// A failure of this release, and what it said last.
     pub(crate) fn of_release(words: String, release: Option<Release>, output: Vec<String>) -> Self {
-        let words = match &release {
-            Some(release) => format!("release {release}: {words}"),
-            None => words,
-        };
-        Trouble::Failed(Failure { when: now(), words, release, output })
+        Trouble::Failed(Failure::new(words, release, output))
     }
 }
 

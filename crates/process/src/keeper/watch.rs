@@ -23,7 +23,7 @@ use crate::memory::{Glance, Reading};
 use crate::profile::{Profile, Recycle};
 use crate::recognise::{self, Kind};
 use crate::relief::{Relief, Step};
-use crate::status::{Failure, Phase, Wish, Worker, now};
+use crate::status::{Failure, Phase, Wish, Worker};
 use crate::traffic::Traffic;
 use crate::tree::Tree;
 
@@ -166,7 +166,11 @@ impl<T: Traffic> Keeper<T> {
             _ if starts_itself => return false,
             _ => tokio::time::sleep(TICK).await,
         }
-        if self.wish.get() != Wish::Down && matches!(self.find(), Found::It(_)) && self.look().is_ok() && self.app.is_some() {
+        if self.wish.get() != Wish::Down
+            && matches!(self.find(), Found::It(_))
+            && self.look().is_ok()
+            && self.app.is_some()
+        {
             let pid = self.app.as_ref().map_or(0, App::pid);
             self.event(&format!("found, pid {pid}"));
             self.up().await;
@@ -199,7 +203,7 @@ impl<T: Traffic> Keeper<T> {
         let profile = Profile::of(Kind::of(&app.tree()), &self.process);
         let words = format!("pid {} {how}", app.pid());
         let output = self.output.last_lines(LAST_LINES).await;
-        self.failed(Failure { when: now(), words, release: app.release.clone(), output });
+        self.failed(Failure::new(words, app.release.clone(), output));
         if self.wish.get() == Wish::Up && !matches!(self.process.start, Start::Adopted { command: None }) {
             if let Err(trouble) = sweep(&mut app.members, &profile.stop).await {
                 self.outcome(Err(trouble));
@@ -218,7 +222,8 @@ impl<T: Traffic> Keeper<T> {
         let app = self.app.as_mut()?;
         let is_watched = self.wish.get() == Wish::Up;
         let tree = app.tree();
-        if is_watched && self.watched.reading.is_none()
+        if is_watched
+            && self.watched.reading.is_none()
             && let Some(memory) = &mut self.watched.memory
             && memory.next(now).is_zero()
         {
@@ -339,7 +344,9 @@ impl<T: Traffic> Keeper<T> {
             }
             Step::Pause { until } => {
                 let pause = until.saturating_duration_since(Instant::now()).as_secs();
-                let words = format!("{words} right after its restart: its bound is too low; left alone for {pause} s");
+                let words = format!(
+                    "{words} right after its restart: its bound is too low; left alone for {pause} s"
+                );
                 self.alert("memory", &words);
                 self.event(&words);
                 None
@@ -354,8 +361,7 @@ impl<T: Traffic> Keeper<T> {
             Recycle::Signal(signal) => worker.signal(crate::signal::of(*signal)).map_err(Trouble::from),
             Recycle::Command(command) => {
                 let pid = worker.pid.to_string();
-                let words: Vec<String> =
-                    command.iter().map(|word| (*word).to_owned()).chain([pid]).collect();
+                let words: Vec<String> = command.iter().map(|word| (*word).to_owned()).chain([pid]).collect();
                 self.run_command(&words, COMMAND).await
             }
             Recycle::Never => Ok(()),

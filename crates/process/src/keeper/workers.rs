@@ -42,10 +42,8 @@ impl<T: Traffic> Keeper<T> {
         let tree = app.tree();
         let kind = Kind::of(&tree);
         let workers = recognise::workers(&tree, kind);
-        let workers: Vec<Worker> = workers
-            .into_iter()
-            .map(|member| Worker { pid: member.life.pid, memory: member.pss })
-            .collect();
+        let workers: Vec<Worker> =
+            workers.into_iter().map(|member| Worker { pid: member.life.pid, memory: member.pss }).collect();
         self.status.send_modify(|status| {
             status.pid = Some(app.pid());
             status.server = (kind != Kind::Unknown).then(|| kind.as_str().to_owned());
