@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::value;
 
 /// Longest path that fits `sockaddr_un` with the zero byte that ends it.
-const LONGEST_PATH: usize = 107;
+pub(crate) const LONGEST_PATH: usize = 107;
 
 /// The two forms that both sides share.
 enum Address {

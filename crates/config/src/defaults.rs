@@ -2,26 +2,42 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::model::{
     AccessFormat, Buffer, Config, Disk, Fields, Health, Hold, Limits, ListenAddress, Listener, Log,
     LogOutput, Route, RouteId, Server, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
+use crate::problem::Problems;
 use crate::process::{Control, Process};
 use crate::routes::Routes;
-
-/// Where Rack servers are deployed to listen.
-const SOCKET: &str = "/tmp/web_server.sock";
-/// Where they write their PID.
-const PID_FILE: &str = "/tmp/web_server.pid";
+use crate::web_server::WebServer;
 
 impl Default for Config {
     /// What an empty file means: `127.0.0.1:8080` forwards to `unix:/tmp/web_server.sock`.
     fn default() -> Self {
-        let upstream = Upstream::default();
+        Self::of(Upstream::default())
+    }
+}
+
+impl Config {
+    /// What an empty file means where the environment may name another socket (`CUSTOM_WEB_SOCKET_FILE`) and another PID
+    /// file (`CUSTOM_WEB_PID_FILE`).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a variable that is empty, or no absolute path.
+    pub fn from_environment() -> Result<Self, Error> {
+        let (web_server, problems) = WebServer::from_environment();
+        match Problems::from_found(problems) {
+            None => Ok(Self::of(Upstream::at(&web_server))),
+            Some(problems) => Err(Error::Invalid(problems)),
+        }
+    }
+
+    fn of(upstream: Upstream) -> Self {
         Self {
             workers: workers(),
             processes: vec![Process::adopted(UpstreamId(0), &upstream)],
@@ -64,10 +80,16 @@ impl Default for Listener {
 
 impl Default for Upstream {
     fn default() -> Self {
+        Self::at(&WebServer::default())
+    }
+}
+
+impl Upstream {
+    pub(crate) fn at(web_server: &WebServer) -> Self {
         Self {
             name: "app".to_owned(),
-            address: UpstreamAddress::default(),
-            pid_file: UpstreamAddress::default().pid_file(),
+            address: UpstreamAddress::Unix(web_server.socket.clone()),
+            pid_file: Some(web_server.pid_file.clone()),
             server: Server::Auto,
             in_flight: None,
             hold: Hold::default(),
@@ -81,17 +103,7 @@ impl Default for Upstream {
 
 impl Default for UpstreamAddress {
     fn default() -> Self {
-        Self::Unix(PathBuf::from(SOCKET))
-    }
-}
-
-impl UpstreamAddress {
-    /// The PID file that goes with this address when none is written: known for the default address only.
-    pub(crate) fn pid_file(&self) -> Option<PathBuf> {
-        match self {
-            Self::Unix(path) if path == Path::new(SOCKET) => Some(PathBuf::from(PID_FILE)),
-            _ => None,
-        }
+        Self::Unix(WebServer::default().socket)
     }
 }
 

@@ -176,6 +176,24 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// What a key says by itself or as a table, whose keys are known either way.
+    pub(crate) fn short_or_table<T>(
+        &self,
+        key: &'static str,
+        kind: &'static str,
+        short: impl FnOnce(&DeValue<'_>) -> Result<T, Problem>,
+        table: impl FnOnce(Section<'d>) -> Option<T>,
+    ) -> Option<Found<T>> {
+        let written = self.value(key);
+        if let Some((DeValue::Table(keys), span)) = written.map(|written| (written.get_ref(), written.span()))
+        {
+            let value = table(Self::new(self.reader, kind, keys, span.clone()))?;
+            return Some(Found { value, span });
+        }
+        table(Self::absent(self.reader, kind));
+        self.read(key, short)
+    }
+
     /// The tables below a key, as `[[key]]` writes them.
     pub(crate) fn sections(&self, key: &'static str, kind: &'static str) -> Vec<Section<'d>> {
         let Some(written) = self.value(key) else { return Vec::new() };
@@ -201,8 +219,11 @@ impl<'d> Section<'d> {
 
     /// Whether a key is missing, and not just misspelt: that is an error of its own.
     pub(crate) fn lacks(&self, key: &str) -> bool {
-        let resembles =
-            |(written, _): (Found<String>, _)| suggestion::nearest(&written.value, [key]).is_some();
+        let asked = self.asked.borrow();
+        let is_another = |written: &str| written != key && asked.contains(&written);
+        let resembles = |(written, _): (Found<String>, _)| {
+            !is_another(&written.value) && suggestion::nearest(&written.value, [key]).is_some()
+        };
         self.is_written() && !self.entries().into_iter().any(resembles)
     }
 
@@ -225,7 +246,12 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Notes a problem with this table as a whole.
+    /// Line, counted from 1, of a byte offset.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.reader.source.line(offset)
+    }
+
+    /// Notes a problem with what is written at `span`.
     pub(crate) fn report(&self, span: Range<usize>, problem: Problem) {
         self.reader.report(span, problem);
     }

@@ -5,12 +5,15 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use crate::account;
 use crate::model::{Config, ListenAddress, LogOutput, UpstreamAddress, UpstreamId};
 use crate::problem::Problem;
+use crate::process::{Output, Process};
 
 /// Finds paths that cannot work: a socket's path that is a directory, a listener's path that is a file other than a
 /// socket or has no directory, a log file or a maintenance page that is a directory or has none to be in, a directory of
-/// temporary files in which none can be made.
+/// temporary files in which none can be made; a process whose directory, user or group does not exist or cannot be taken, or
+/// whose output has no directory to be in; a control socket that has none, or is another file.
 ///
 /// An upstream's socket that does not exist yet, or its directory, is no problem: its requests wait for it.
 #[must_use]
@@ -46,7 +49,34 @@ pub fn check_environment(config: &Config) -> Vec<Problem> {
         let found = directory_of(path).or_else(|| not_directory(path, "a file's path"));
         problems.extend(found.map(|problem| problem.at(config.places.log_output())));
     }
+    for (index, process) in config.processes.iter().enumerate() {
+        problems.extend(processes(index, process, config));
+    }
+    if let Some(path) = &config.control.socket {
+        let found = directory_of(path).or_else(|| listener_socket(path));
+        problems.extend(found.map(|problem| problem.at(config.places.control_socket())));
+    }
     problems
+}
+
+/// What a process cannot have on this machine.
+fn processes(index: usize, process: &Process, config: &Config) -> impl Iterator<Item = Problem> {
+    let places = &config.places;
+    let in_directory = process.directory.as_deref().and_then(directory);
+    let as_user = process.user.as_deref().and_then(account::user);
+    let as_group = process.group.as_deref().and_then(account::group);
+    let to_output = match &process.output {
+        Output::File(path) => directory_of(path).or_else(|| not_directory(path, "a file's path")),
+        Output::Log => None,
+    };
+    [
+        in_directory.map(|problem| problem.at(places.process(index, |process| &process.directory))),
+        as_user.map(|problem| problem.at(places.process(index, |process| &process.user))),
+        as_group.map(|problem| problem.at(places.process(index, |process| &process.group))),
+        to_output.map(|problem| problem.at(places.process(index, |process| &process.output))),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A path that is a directory, where `instead` is needed.

@@ -8,8 +8,10 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+mod account;
 mod address;
 mod buffer;
+mod control;
 mod defaults;
 mod document;
 mod environment;
@@ -30,6 +32,7 @@ mod suggestion;
 mod syntax;
 mod upstream;
 mod value;
+mod web_server;
 
 pub use environment::check_environment;
 pub use error::Error;
@@ -37,27 +40,34 @@ pub use model::*;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};
 pub use process::*;
+pub use web_server::{PID_FILE_VARIABLE, SOCKET_VARIABLE};
 
 use document::Reader;
 use error_page::WrittenPage;
 use problem::Source;
+use web_server::WebServer;
 
-/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text, so
-/// [`Config::error_pages`] stays empty.
+/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text: not at the
+/// environment, and [`Config::error_pages`] stays empty.
 ///
 /// # Errors
 /// [`Error::Invalid`] with every problem found, in order of position.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
-    let (config, _, problems) = read(text, file)?;
+    let (config, _, problems) = read(text, file, &WebServer::default())?;
     checked(config, problems)
 }
 
 /// Reads a configuration file and the error pages that it names, and checks it against this machine too (see
-/// [`check_environment`]).
+/// [`check_environment`]). [`SOCKET_VARIABLE`] and [`PID_FILE_VARIABLE`] in our environment replace the defaults of an
+/// upstream for which nothing else is written.
 ///
 /// # Errors
 /// [`Error::Read`] when the file cannot be read, else [`Error::Invalid`] with every problem found.
 pub fn load(path: &Path) -> Result<Config, Error> {
+    load_at(path, WebServer::from_environment())
+}
+
+fn load_at(path: &Path, (web_server, wrong): (WebServer, Vec<Problem>)) -> Result<Config, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { file: path.to_owned(), source })?;
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
@@ -68,7 +78,8 @@ pub fn load(path: &Path) -> Result<Config, Error> {
             return Err(problem.at(Some(source.place(valid..valid))).into());
         }
     };
-    let (mut config, pages, mut problems) = read(&text, path)?;
+    let (mut config, pages, mut problems) = read(&text, path, &web_server)?;
+    problems.extend(wrong);
     // A default that stands in for something wrong was never asked for: what it meets on this machine is no news.
     let fine = problems.is_empty();
     problems.extend(check_environment(&config).into_iter().filter(|problem| fine || problem.place.is_some()));
@@ -84,14 +95,18 @@ pub fn load(path: &Path) -> Result<Config, Error> {
 /// The configuration that the text means, with defaults for what is wrong, and everything that is wrong. Text that is
 /// not TOML means nothing: its errors are all that can be said. Between them the error pages, to be read from their
 /// files.
-fn read(text: &str, file: &Path) -> Result<(Config, Vec<WrittenPage>, Vec<Problem>), Error> {
+fn read(
+    text: &str,
+    file: &Path,
+    web_server: &WebServer,
+) -> Result<(Config, Vec<WrittenPage>, Vec<Problem>), Error> {
     let source = Source::new(file, text);
     let (document, errors) = DeTable::parse_recoverable(source.text());
     if let Some(problems) = syntax::problems(&source, &errors) {
         return Err(Error::Invalid(problems));
     }
     let reader = Reader::new(source.clone());
-    let (config, pages) = meaning::config(&reader, document.get_ref());
+    let (config, pages) = meaning::config(&reader, document.get_ref(), web_server);
     Ok((config, pages, reader.finish()))
 }
 

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use crate::buffer;
+use crate::control;
 use crate::document::{Reader, Section};
 use crate::error_page::{self, WrittenPage};
 use crate::fields;
 use crate::listener::{self, refuse_forwarding_to_ourselves, refuse_headers_of_nobody};
-use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput, Upstream, UpstreamId};
+use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::process::{Control, Process};
+use crate::process;
 use crate::route;
 use crate::upstream;
 use crate::value;
+use crate::web_server::WebServer;
 
 /// Most worker threads: far above any use, below what would exhaust the machine by a slip of the finger.
 const MOST_WORKERS: u64 = 1024;
@@ -35,15 +37,19 @@ const FORMATS: &[(&str, AccessFormat)] = &[
 ];
 
 /// Reads the whole document, and gives the error pages beside it: their files are not looked at here. What is wrong is
-/// noted in `reader`; the default stands in for it.
-pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<WrittenPage>) {
+/// noted in `reader`; the default stands in for it. An upstream without an address is at `web_server`.
+pub(crate) fn config(
+    reader: &Reader,
+    document: &DeTable<'_>,
+    web_server: &WebServer,
+) -> (Config, Vec<WrittenPage>) {
     let top = Section::new(reader, "at the top level", document, 0..0);
     let default = Config::default();
 
     let workers = top.read("workers", value::integer::<usize>(1..=MOST_WORKERS));
     let workers = workers.and_then(|found| found.value.try_into().ok()).unwrap_or(default.workers);
     let listeners = listener::read_all(reader, &top);
-    let upstreams = upstream::read_all(reader, &top);
+    let upstreams = upstream::read_all(reader, &top, web_server);
     let buffer = buffer::read(top.section("buffer", "in [buffer]"), default.buffer);
     let (routes, route_settings) = route::read_all(reader, &top, &upstreams, buffer);
     refuse_forwarding_to_ourselves(reader, &listeners, &upstreams);
@@ -59,11 +65,13 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<Wr
     let fields = fields::read(top.section("fields", "in [fields]"));
     let pages = error_page::read_all(reader, &top.section("error_pages", "in [error_pages]"));
     let (log, log_output) = log(top.section("log", "in [log]"));
+    let processes = process::read_all(reader, &top, &upstreams);
+    let (control, control_socket) =
+        control::read(reader, top.section("control", "in [control]"), &listeners, &upstreams);
 
-    top.later("process", "leave it out, and let systemd or another supervisor start the application");
     top.later("tls", "leave it out, and end TLS in front of Vestibule");
     top.later("files", "leave it out, and let the application answer");
-    for key in ["cache", "control", "metrics"] {
+    for key in ["cache", "metrics"] {
         top.later(key, "leave it out");
     }
     top.finish();
@@ -75,12 +83,14 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<Wr
         maintenance: upstreams.iter().map(|upstream| upstream.maintenance.clone()).collect(),
         disk_directory,
         log_output,
+        processes: processes.iter().map(|process| process.places.clone()).collect(),
+        control_socket,
     };
     let upstreams: Vec<_> = upstreams.into_iter().map(|upstream| upstream.meaning).collect();
     let config = Config {
         workers,
-        processes: adopted(&upstreams),
-        control: Control::default(),
+        processes: processes.into_iter().map(|process| process.meaning).collect(),
+        control,
         listeners: listeners.into_iter().map(|listener| listener.meaning).collect(),
         upstreams,
         routes,
@@ -95,12 +105,6 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>) -> (Config, Vec<Wr
         places,
     };
     (config, pages)
-}
-
-/// What is kept where nothing is written of it.
-fn adopted(upstreams: &[Upstream]) -> Vec<Process> {
-    let known = upstreams.iter().enumerate().filter(|(_, upstream)| upstream.pid_file.is_some());
-    known.map(|(index, upstream)| Process::adopted(UpstreamId(index), upstream)).collect()
 }
 
 fn limits(section: Section<'_>) -> Limits {

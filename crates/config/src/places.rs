@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::model::{Config, UpstreamId};
 use crate::problem::{Place, Problem, Source};
+use crate::process::ProcessPlaces;
 
 /// The places of the addresses and paths in their file. Empty for a configuration that no file gave.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,9 @@ pub struct Places {
     pub(crate) maintenance: Vec<Option<Range<usize>>>,
     pub(crate) disk_directory: Option<Range<usize>>,
     pub(crate) log_output: Option<Range<usize>>,
+    /// As [`Config::processes`].
+    pub(crate) processes: Vec<ProcessPlaces>,
+    pub(crate) control_socket: Option<Range<usize>>,
 }
 
 impl Places {
@@ -50,6 +54,21 @@ impl Places {
     #[must_use]
     pub fn log_output(&self) -> Option<Place> {
         self.place(self.log_output.clone()?)
+    }
+
+    /// Where the path of the control socket is written.
+    #[must_use]
+    pub fn control_socket(&self) -> Option<Place> {
+        self.place(self.control_socket.clone()?)
+    }
+
+    /// Where a part of the process at this index is written.
+    pub(crate) fn process(
+        &self,
+        index: usize,
+        part: impl FnOnce(&ProcessPlaces) -> &Option<Range<usize>>,
+    ) -> Option<Place> {
+        self.place(part(self.processes.get(index)?).clone()?)
     }
 
     pub(crate) fn place(&self, span: Range<usize>) -> Option<Place> {

@@ -5,6 +5,18 @@ use std::time::Duration;
 
 use crate::model::{Server, Upstream, UpstreamId};
 
+mod command;
+mod fitness;
+mod placeholder;
+mod restart;
+mod stop_sequence;
+mod variables;
+mod watch;
+mod written;
+
+pub use placeholder::Placeholder;
+pub(crate) use written::{ProcessPlaces, read_all};
+
 /// One `[process.NAME]`: an application as the operating system sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
@@ -39,7 +51,8 @@ pub struct Process {
     pub on_exit: OnExit,
     /// Longest from its start to its first answer. Default 60 s.
     pub start_timeout: Duration,
-    /// How it is stopped; `None`: as suits the server.
+    /// How it is stopped; `None`: as suits the server. Begins with a signal and ends with KILL, or with a wait: what is alive after that
+    /// goes on, and the stop has failed.
     pub stop_sequence: Option<Vec<StopStep>>,
     /// How it is restarted. Default: as suits the server.
     pub restart: Restart,
@@ -207,7 +220,7 @@ pub struct MemoryCheck {
     pub above: u64,
     /// Between two samples. Default 10 s; sooner while it grows.
     pub every: Duration,
-    /// Default `[1, 1]`.
+    /// Default `[1, 1]`: memory does not come back by itself.
     pub times: Times,
 }
 

@@ -110,7 +110,7 @@ fn text<'v>(value: &'v DeValue<'_>, key: &str, example: &str) -> Result<&'v str,
 }
 
 /// The upstream of that name.
-fn named(value: &DeValue<'_>, upstreams: &[ReadUpstream]) -> Result<UpstreamId, Problem> {
+pub(crate) fn named(value: &DeValue<'_>, upstreams: &[ReadUpstream]) -> Result<UpstreamId, Problem> {
     let text = value::text(value, "app")?;
     if let Some(index) = upstreams.iter().position(|upstream| upstream.meaning.name == text) {
         return Ok(UpstreamId(index));

@@ -39,14 +39,59 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("worker_processes", "write `workers`"),
 ];
 
+/// Names that people bring from bluepill, god, monit, systemd and Procfiles to [process.NAME]. They go before keys that only look
+/// alike: a `stop_command` is no `start_command`.
+pub(crate) const OF_PROCESSES: &[(&str, &str)] = &[
+    ("auto_start", "write `start`"),
+    ("autostart", "write `start`"),
+    ("below", "write `above`: what may not be passed"),
+    ("checks", "write `memory`, `cpu` and `answer`"),
+    ("cpu_usage", "write `cpu`, such as cpu = { above = 90, times = [3, 5] }"),
+    ("cwd", "write `directory`"),
+    ("daemonize", "leave it out: what Vestibule starts stays in the foreground"),
+    ("dir", "write `directory`"),
+    ("env", "write `environment`, such as environment = { RAILS_ENV = \"production\" }"),
+    ("gid", "write `group`, with its name"),
+    ("grace", "write `start_timeout`"),
+    ("http", "write `answer`, such as answer = { within = \"10s\" }"),
+    ("interval", "write `every` in `memory`, `cpu` or `answer`"),
+    ("log", "write `output`: \"log\", or a file"),
+    ("mem_usage", "write `memory`, such as memory = \"1 GiB\""),
+    ("memory_usage", "write `memory`, such as memory = \"1 GiB\""),
+    ("monitor_children", "leave it out: the whole tree of processes is watched"),
+    ("pidfile", "write `pid_file`"),
+    ("restart_grace_time", "write `start_timeout`"),
+    ("retry_in", "write `most` in `flapping`: the pauses grow up to it"),
+    ("running_time", "write `cycle`, such as cycle = { age = \"12h\" }"),
+    ("start_grace_time", "write `start_timeout`"),
+    ("stderr", "write `output`: \"log\", or a file for both"),
+    ("stdout", "write `output`: \"log\", or a file for both"),
+    ("stop", "write `stop_sequence`; `vestibule app stop` stops it now"),
+    ("stop_command", "write `stop_sequence`, such as [\"TERM\", \"30s\", \"KILL\"]"),
+    ("stop_grace_time", "write it as a wait in `stop_sequence`, such as [\"TERM\", \"30s\", \"KILL\"]"),
+    ("stop_signal", "write `stop_sequence`, such as [\"TERM\", \"30s\", \"KILL\"]"),
+    ("stop_signals", "write `stop_sequence`: the list may stay as it is, with the signals between quotes"),
+    ("stop_timeout", "write it as a wait in `stop_sequence`, such as [\"TERM\", \"30s\", \"KILL\"]"),
+    ("totalmem", "write `memory`, such as memory = \"1 GiB\""),
+    ("uid", "write `user`, with its name"),
+    ("working_dir", "write `directory`"),
+    ("working_directory", "write `directory`"),
+];
+
 /// What to write instead of an unknown key of a table of this kind, given the keys of all kinds.
 pub(crate) fn for_key(key: &str, kind: &str, known: &BTreeMap<&'static str, Vec<&'static str>>) -> String {
     let here = known.get(kind).map_or(&[][..], Vec::as_slice);
+    let of_processes = OF_PROCESSES.iter().filter(|_| kind.contains("[process"));
+    if let Some((_, instead)) = of_processes.into_iter().find(|(name, _)| *name == key) {
+        return (*instead).to_owned();
+    }
     if let Some(near) = nearest(key, here.iter().copied()) {
         return format!("write `{near}`");
     }
-    if let Some((other, _)) = known.iter().find(|(_, keys)| keys.contains(&key)) {
-        return format!("`{key}` belongs {other}");
+    let elsewhere = known.iter().filter(|(_, keys)| keys.contains(&key)).map(|(other, _)| *other);
+    let elsewhere = elsewhere.collect::<Vec<_>>().join(" or ");
+    if !elsewhere.is_empty() {
+        return format!("`{key}` belongs {elsewhere}");
     }
     if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {
         return (*instead).to_owned();

@@ -10,6 +10,7 @@ use crate::model::{Health, Hold, Server, Timeouts, Upstream};
 use crate::path_tree::PathPattern;
 use crate::problem::Problem;
 use crate::value;
+use crate::web_server::WebServer;
 
 const KIND: &str = "in [upstream.NAME]";
 
@@ -37,8 +38,8 @@ pub(crate) struct ReadUpstream {
     pub(crate) maintenance: Option<Range<usize>>,
 }
 
-/// All upstreams in the order of the file; without any written, the default one.
-pub(crate) fn read_all(reader: &Reader, top: &Section<'_>) -> Vec<ReadUpstream> {
+/// All upstreams in the order of the file; without any written, the default one. One without an address is at `web_server`.
+pub(crate) fn read_all(reader: &Reader, top: &Section<'_>, web_server: &WebServer) -> Vec<ReadUpstream> {
     let tables = top.section("upstream", "in [upstream]");
     let mut upstreams = Vec::new();
     let mut nameless = false;
@@ -63,27 +64,33 @@ pub(crate) fn read_all(reader: &Reader, top: &Section<'_>) -> Vec<ReadUpstream> 
             let instead = "write its `address`: the default one is for a single upstream";
             reader.report(name.span.clone(), problem.instead(instead));
         }
-        check_name(reader, &name);
-        upstreams.push(read(reader, section, Some(name)));
+        check_name(reader, &name, "an upstream");
+        upstreams.push(read(reader, section, Some(name), web_server));
     }
     if upstreams.is_empty() {
-        upstreams.push(read(reader, Section::absent(reader, KIND), None));
+        upstreams.push(read(reader, Section::absent(reader, KIND), None, web_server));
     }
     upstreams
 }
 
 /// The name stands in logs and on command lines.
-fn check_name(reader: &Reader, name: &Found<String>) {
+pub(crate) fn check_name(reader: &Reader, name: &Found<String>, whose: &str) {
     let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.value.is_empty() || name.value.len() > 64 || !name.value.chars().all(letters) {
-        let problem = Problem::new(format!("{:?} cannot be the name of an upstream", name.value));
+        let problem = Problem::new(format!("{:?} cannot be the name of {whose}", name.value));
         let instead = "choose one of at most 64 letters, digits, `-`, `_` and `.`";
         reader.report(name.span.clone(), problem.instead(instead));
     }
 }
 
-fn read(reader: &Reader, section: Section<'_>, name: Option<Found<String>>) -> ReadUpstream {
-    let default = Upstream::default();
+fn read(
+    reader: &Reader,
+    section: Section<'_>,
+    name: Option<Found<String>>,
+    web_server: &WebServer,
+) -> ReadUpstream {
+    let default = Upstream::at(web_server);
+    let usual = default.address.clone();
     let address = section.read("address", address::upstream);
     let (address, address_span) =
         address.map_or((default.address, None), |found| (found.value, Some(found.span)));
@@ -95,7 +102,8 @@ fn read(reader: &Reader, section: Section<'_>, name: Option<Found<String>>) -> R
     let (name, name_span) = name.map_or((default.name, None), |found| (found.value, Some(found.span)));
     let meaning = Upstream {
         name,
-        pid_file: pid_file.map(|found| found.value).or_else(|| address.pid_file()),
+        // The default one belongs to the default address, written or not.
+        pid_file: pid_file.map(|found| found.value).or(default.pid_file.filter(|_| address == usual)),
         address,
         server: section.or("server", default.server, value::one_of(SERVERS)),
         in_flight: section.or("in_flight", default.in_flight, in_flight),

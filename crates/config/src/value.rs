@@ -129,6 +129,28 @@ pub(crate) fn duration(value: &DeValue<'_>) -> Result<Duration, Problem> {
     Ok(duration)
 }
 
+/// A duration within bounds.
+pub(crate) fn duration_within(
+    bounds: RangeInclusive<Duration>,
+) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, Problem> {
+    move |value| {
+        let duration = duration_or_zero(value)?;
+        if bounds.contains(&duration) {
+            return Ok(duration);
+        }
+        let shown = |bound: &Duration| match bound.as_millis() {
+            whole if whole % 3_600_000 == 0 => format!("\"{}h\"", whole / 3_600_000),
+            whole if whole % 1000 == 0 => format!("\"{}s\"", whole / 1000),
+            whole => format!("\"{whole}ms\""),
+        };
+        Err(Problem::new(format!("{} is out of bounds", describe(value))).instead(format!(
+            "write a duration from {} to {}",
+            shown(bounds.start()),
+            shown(bounds.end())
+        )))
+    }
+}
+
 /// A number of bytes within bounds: `"64 MiB"`, `"64KiB"`, `"512 B"`, or a plain number.
 pub(crate) fn size<T: TryFrom<u64>>(
     bounds: RangeInclusive<u64>,

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use vestibule_config::Config;
+
 use crate::command::find_config;
 
 /// Checks the configuration that `serve` would take.
@@ -12,7 +14,10 @@ pub(crate) fn run(named: Option<&Path>) -> anyhow::Result<ExitCode> {
             vestibule_config::load(&path)?;
             println!("{}: ok", path.display());
         }
-        None => println!("no configuration found: the defaults are used"),
+        None => {
+            Config::from_environment()?;
+            println!("no configuration found: the defaults are used");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -36,7 +36,7 @@ pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
             tracing::info!(file = %path.display(), "configuration");
             config
         }
-        None => Config::default(),
+        None => Config::from_environment()?,
     };
     run(config, |_| {})
 }

@@ -1,8 +1,10 @@
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use crate::{Config, Error, Problem, check_environment, load};
+use crate::web_server::WebServer;
+use crate::{Config, Error, Problem, UpstreamAddress, check_environment, load};
 
 /// A directory with a configuration in it; `DIR` in the text stands for it.
 struct Case {
@@ -151,4 +153,106 @@ fn refuses_a_maintenance_page_that_cannot_come_to_be() {
     }
     case.load("[upstream.app]\nmaintenance = \"DIR/down.html\"")
         .expect("it is there during maintenance only");
+}
+
+#[test]
+fn refuses_places_that_a_process_cannot_have() {
+    let case = Case::new();
+    let process = |key: &str| format!("[process.app]\ncommand = [\"puma\"]\n{key}");
+    for (key, column, message) in [
+        ("directory = \"DIR/none\"", 13, "none does not exist"),
+        ("directory = \"DIR/vestibule.toml\"", 13, "is not a directory"),
+        ("output = \"DIR/none/app.log\"", 10, "none does not exist"),
+        ("output = \"DIR\"", 10, "is a directory"),
+        ("user = \"nobody-of-this-name\"", 8, "there is no user"),
+        ("group = \"nobody-of-this-name\"", 9, "there is no group"),
+    ] {
+        let problems = case.problems(&process(key));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        let place = problems[0].place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column), (3, column), "{}", problems[0]);
+        assert!(problems[0].message.contains(message) && problems[0].instead.is_some(), "{}", problems[0]);
+    }
+    case.load(&process("directory = \"DIR\"\noutput = \"DIR/app.log\"")).expect("they are there");
+    case.load(&process("output = \"/dev/null\"")).expect("it is no directory");
+}
+
+#[test]
+fn refuses_places_that_the_control_socket_cannot_have() {
+    let case = Case::new();
+    fs::write(case.path("file"), "").expect("written");
+    for (path, message) in
+        [("DIR/none/a", "none does not exist"), ("DIR", "is a directory"), ("DIR/file", "not a socket")]
+    {
+        let problems = case.problems(&format!("[control]\n\nsocket = \"{path}\""));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        let place = problems[0].place.as_ref().expect("a place");
+        assert_eq!((place.line, place.column), (3, 10), "{}", problems[0]);
+        assert!(problems[0].message.contains(message) && problems[0].instead.is_some(), "{}", problems[0]);
+    }
+    drop(UnixListener::bind(case.path("old")).expect("bound"));
+    case.load("[control]\nsocket = \"DIR/old\"").expect("an old socket is replaced");
+    case.load("[control]\nsocket = \"DIR/new\"").expect("a new one is made");
+}
+
+/// Loads with these as CUSTOM_WEB_SOCKET_FILE and CUSTOM_WEB_PID_FILE.
+fn load_with(case: &Case, text: &str, socket: Option<&str>, pid_file: Option<&str>) -> Result<Config, Error> {
+    let file = case.path("vestibule.toml");
+    fs::write(&file, text).expect("written");
+    let web_server = WebServer::from_variables(|name| {
+        let value = if name == crate::SOCKET_VARIABLE { socket } else { pid_file };
+        value.map(OsString::from)
+    });
+    crate::load_at(&file, web_server)
+}
+
+#[test]
+fn the_environment_names_the_socket_and_the_pid_file() {
+    let case = Case::new();
+    let upstream = |text: &str, socket, pid_file| {
+        let config = load_with(&case, text, socket, pid_file).expect("right");
+        let upstream = &config.upstreams[0];
+        let pid_file = upstream.pid_file.as_ref().map(|path| path.display().to_string());
+        // What is kept follows.
+        assert_eq!(config.processes.first().and_then(|process| process.pid_file.clone()), upstream.pid_file);
+        (upstream.address.clone(), pid_file)
+    };
+    let unix = |path: &str| UpstreamAddress::Unix(path.into());
+    let (socket, pid_file) = (Some("/run/a.sock"), Some("/run/a.pid"));
+    for (text, socket, pid_file, at, by) in [
+        ("", None, None, "/tmp/web_server.sock", Some("/tmp/web_server.pid")),
+        ("", socket, None, "/run/a.sock", Some("/tmp/web_server.pid")),
+        ("", None, pid_file, "/tmp/web_server.sock", Some("/run/a.pid")),
+        ("[upstream.web]", socket, pid_file, "/run/a.sock", Some("/run/a.pid")),
+        ("[process.app]\ncommand = [\"a\"]", socket, pid_file, "/run/a.sock", Some("/run/a.pid")),
+        ("[upstream.web]\npid_file = \"/b\"", socket, pid_file, "/run/a.sock", Some("/b")),
+        (
+            "[upstream.web]\naddress = \"unix:/run/a.sock\"",
+            socket,
+            pid_file,
+            "/run/a.sock",
+            Some("/run/a.pid"),
+        ),
+        ("[upstream.web]\naddress = \"unix:/b\"", socket, pid_file, "/b", None),
+    ] {
+        let expected = (unix(at), by.map(str::to_owned));
+        assert_eq!(upstream(text, socket, pid_file), expected, "{text} {socket:?} {pid_file:?}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_comes_with_the_other_errors() {
+    let case = Case::new();
+    let error = load_with(&case, "wrokers = 1", Some("a.sock"), Some("")).expect_err("wrong").to_string();
+    let expected = [
+        "unknown key `wrokers`",
+        "the variable CUSTOM_WEB_SOCKET_FILE is not an absolute path: a.sock",
+        "the variable CUSTOM_WEB_PID_FILE is empty",
+        "3 errors in ",
+    ];
+    let mut rest = error.as_str();
+    for words in expected {
+        let found = rest.find(words).unwrap_or_else(|| panic!("no {words:?} in {error}"));
+        rest = &rest[found..];
+    }
 }

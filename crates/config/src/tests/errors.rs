@@ -81,8 +81,10 @@ dir = "/var/tmp"                             # 1 unknown key `dir` in [disk]
 access = "xml"                               # 10 "xml" is not known
 level = "debug"                              # 1 `level` in [log] is not supported yet
 
-[process.app]                                # 2 `process` at the top level is not supported yet
-command = []
+[process.app]
+command = []                                 # 11 is empty
+restart = "usr2"                             # 11 "usr2" is not known
+working_dir = "/srv"                         # 1 unknown key `working_dir` in [process.NAME]
 "#;
 
 #[test]
@@ -167,8 +169,11 @@ fn names_the_key_that_was_meant() {
         ("[[listen]]\nreuse-port = true", "write `reuse_port`"),
         ("[[listen]]\nBacklog = 1", "write `backlog`"),
         ("[limits]\nconnection = 1", "write `connections`"),
-        ("[limits]\npid_file = 1", "`pid_file` belongs in [upstream.NAME]"),
-        ("[log]\nrequests = 1", "`requests` belongs in `hold` of [upstream.NAME]"),
+        ("[limits]\npid_file = 1", "`pid_file` belongs in [process.NAME] or in [upstream.NAME]"),
+        (
+            "[log]\nrequests = 1",
+            "`requests` belongs in `cycle` of [process.NAME] or in `hold` of [upstream.NAME]",
+        ),
         ("[log]\nclient_max_body_size = 1", "write `body` in [limits]"),
         ("[limits]\nbody_memory = \"64 KiB\"", "write `memory` in [buffer]"),
         ("[limits]\nclient_body_buffer_size = 1", "write `memory` in [buffer]"),

@@ -9,6 +9,8 @@ use super::{assert_same, right, upstream_of};
 use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
+use crate::process::Process;
+use crate::web_server::WebServer;
 
 const EXAMPLE: &str = include_str!("../../../../config/vestibule.toml");
 
@@ -56,6 +58,21 @@ fn its_examples_are_right() {
     assert_eq!(upstream_of(&config, b"www.example.com", b"/api/users"), Some(UpstreamId(1)));
     assert_eq!(upstream_of(&config, b"www.example.com", b"/"), Some(UpstreamId(0)));
     assert!(config.route_settings.iter().any(|route| route.buffer != config.buffer));
+    let processes: Vec<_> = config
+        .processes
+        .iter()
+        .map(|process| (&*process.name, process.upstream, process.is_owned()))
+        .collect();
+    let expected =
+        [("app", Some(UpstreamId(0)), true), ("backend", Some(UpstreamId(1)), false), ("jobs", None, true)];
+    assert_eq!(processes, expected);
+    // What it says of an application with a `command` is what such a one has by itself.
+    let app = &config.processes[0];
+    let usual = Process::owned(UpstreamId(0), &config.upstreams[0], Vec::new());
+    assert_eq!((app.is_started, app.on_exit, app.answer), (usual.is_started, usual.on_exit, usual.answer));
+    assert_eq!(app.pid_file, usual.pid_file);
+    let shorter = right("[process.app]\nmemory = \"1 GiB\"\ncpu = 90\n");
+    assert_eq!((app.memory, app.cpu), (shorter.processes[0].memory, shorter.processes[0].cpu));
 }
 
 #[test]
@@ -66,7 +83,7 @@ fn it_has_every_key_and_no_other() {
     collect("", document.get_ref(), &mut written);
 
     let reader = Reader::new(Source::new(Path::new("example"), &text));
-    crate::meaning::config(&reader, document.get_ref());
+    crate::meaning::config(&reader, document.get_ref(), &WebServer::default());
     let mut known = BTreeSet::new();
     for (kind, keys) in reader.known() {
         let table = match kind {
@@ -84,6 +101,14 @@ fn it_has_every_key_and_no_other() {
             "in `health` of [upstream.NAME]" => "upstream.NAME.health.",
             "in `drain` of [upstream.NAME]" => "upstream.NAME.drain.",
             "in `timeout` of [upstream.NAME]" => "upstream.NAME.timeout.",
+            "in [control]" => "control.",
+            "in [process.NAME]" => "process.NAME.",
+            "in `limits` of [process.NAME]" => "process.NAME.limits.",
+            "in `memory` of [process.NAME]" => "process.NAME.memory.",
+            "in `cpu` of [process.NAME]" => "process.NAME.cpu.",
+            "in `answer` of [process.NAME]" => "process.NAME.answer.",
+            "in `cycle` of [process.NAME]" => "process.NAME.cycle.",
+            "in `flapping` of [process.NAME]" => "process.NAME.flapping.",
             other => panic!("a table that the test does not know: {other}"),
         };
         known.extend(keys.iter().map(|key| format!("{table}{key}")));
@@ -106,8 +131,9 @@ fn it_names_the_statuses_that_may_have_a_page() {
 /// Every key below a table, by its path.
 fn collect(above: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
-        // Names of upstreams and statuses are not keys of ours.
-        let is_ours = !matches!(above, "upstream." | "error_pages.");
+        // Names of upstreams, processes and variables, and statuses, are not keys of ours.
+        let is_ours =
+            !matches!(above, "upstream." | "error_pages." | "process." | "process.NAME.environment.");
         let name = if is_ours { key.get_ref() } else { "NAME" };
         let path = format!("{above}{name}");
         let below = format!("{path}.");

@@ -5,6 +5,7 @@ use super::{assert_same, assert_wrong, right, upstream_of, wrong};
 use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
+use crate::web_server::WebServer;
 
 #[test]
 fn an_empty_file_is_the_default() {
@@ -230,7 +231,7 @@ fn a_route_in_error_leaves_the_others_their_settings() {
     );
     let document = toml::de::DeTable::parse(&text).expect("TOML");
     let reader = Reader::new(Source::new(Path::new("test.toml"), &text));
-    let (config, _) = crate::meaning::config(&reader, document.get_ref());
+    let (config, _) = crate::meaning::config(&reader, document.get_ref(), &WebServer::default());
     assert_eq!(upstream_of(&config, b"", b"/a"), Some(UpstreamId(0)));
     assert_eq!(upstream_of(&config, b"", b"/b"), Some(UpstreamId(1)));
     assert_eq!(reader.finish().len(), 1);

@@ -6,6 +6,8 @@ mod errors;
 mod example;
 mod meaning;
 mod mutation;
+mod process;
+mod process_values;
 mod routes;
 mod values;
 
@@ -65,4 +67,6 @@ fn assert_same(one: &Config, other: &Config) {
     assert_eq!(one.fields, other.fields);
     assert_eq!(one.error_pages, other.error_pages);
     assert_eq!(one.log, other.log);
+    assert_eq!(one.processes, other.processes);
+    assert_eq!(one.control, other.control);
 }

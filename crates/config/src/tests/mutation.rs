@@ -47,6 +47,17 @@ const PIECES: &[&str] = &[
     "upstream",
     "40",
     ".html",
+    "[process.app]",
+    "{socket}",
+    "command = ",
+    "\"KILL\"",
+];
+
+/// Configurations of processes.
+const PROCESSES: &[&str] = &[
+    "[process.app]\ncommand = [\"puma\", \"unix://{socket}\"]\nrestart = \"replace\"\nenvironment = { A = \"b\", C = 1 }\n",
+    "[process.app]\nstop_sequence = [\"QUIT\", \"30s\", \"term\", 11, \"kill\"]\nrestart_signal = \"USR1\"\nmemory = \"1 GiB\"\n",
+    "process.b = { pid_file = \"/a\", start_command = [\"a\"], cpu = { above = 9, times = [3, 5] } }\ncontrol.socket = \"/a\"\n",
 ];
 
 fn mutate(random: &mut fastrand::Rng, text: &str) -> String {
@@ -88,6 +99,7 @@ fn mutated_input_gets_an_answer_with_places_in_order() {
         "buffer = { request = true, memory = \"1 KiB\" }\ndisk.most = 0\nfields.via = \"a\"\n[[route]]\nbuffer.disk = \"1 MiB\"\n",
         "[error_pages]\n404 = \"/a.html\"\n503 = [\"/b.html\", \"/b.json\", \"/b.txt\"]\n[[listen]]\nproxy_protocol = true\n",
     ];
+    let seeds = [&seeds[..], PROCESSES].concat();
     let mut random = fastrand::Rng::with_seed(7);
     let (mut right, mut not_toml, mut wrong) = (0, 0, 0);
     for round in 0..40_000 {
