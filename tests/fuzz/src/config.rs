@@ -1,9 +1,11 @@
 //! The text of a configuration: understood, or told what is wrong with it and where.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use vestibule_config::{Config, Error, Problem};
+use vestibule_config::{Config, Error, Placeholder, Problem, Process, Start, StopStep, UpstreamId};
 
 use super::pieces::Pieces;
 
@@ -41,7 +43,46 @@ fn can_be_used(config: &Config, text: &str) {
             lies_inside(place.line, place.column, text);
         }
     }
+    let mut names = BTreeSet::new();
+    let mut upstreams = BTreeSet::new();
+    for process in &config.processes {
+        assert!(names.insert(&process.name), "{:?} twice in {text:?}", process.name);
+        assert!(process.upstream.is_none_or(|id| upstreams.insert(id)), "{process:?} in {text:?}");
+        can_be_kept(process, config.upstreams.len(), text);
+    }
     assert!(!format!("{config:?}").is_empty());
+}
+
+/// It can be found or started, stopped, and watched.
+fn can_be_kept(process: &Process, upstreams: usize, text: &str) {
+    assert!(process.upstream.is_none_or(|UpstreamId(index)| index < upstreams), "{text:?}");
+    assert!(process.instances == 1 || process.upstream.is_none() && process.is_owned(), "{text:?}");
+    assert!(process.is_owned() || process.pid_file.is_some(), "{process:?} cannot be found: {text:?}");
+    if let Start::Owned(command) | Start::Adopted { command: Some(command) } = &process.start {
+        assert!(command.first().is_some_and(|program| !program.is_empty()), "{text:?}");
+        for word in command {
+            let filled = Placeholder::fill(word, |_| OsStr::new("/path"));
+            let is_filled = Placeholder::ALL.iter().any(|placeholder| placeholder.is_in(word));
+            assert!(is_filled || filled == **word, "{word:?} became {filled:?}");
+            assert!(!word.contains('\0'), "{text:?}");
+        }
+    }
+    if let Some(steps) = &process.stop_sequence {
+        assert!(matches!(steps.first(), Some(StopStep::Signal(_))), "{text:?}");
+        let ends = matches!(
+            steps.last(),
+            Some(StopStep::Wait(_) | StopStep::Signal(vestibule_config::Signal::Kill))
+        );
+        assert!(ends, "{steps:?} in {text:?}");
+    }
+    let times = [
+        process.memory.map(|check| check.times),
+        process.cpu.map(|check| check.times),
+        process.answer.map(|check| check.times),
+    ];
+    for times in times.into_iter().flatten() {
+        assert!((1..=times.of).contains(&times.bad) && times.of <= 100, "{times:?} in {text:?}");
+    }
 }
 
 /// Every problem has a place inside the text, in order, and is shown as lines that cannot steer a terminal.
