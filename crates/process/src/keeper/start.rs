@@ -12,6 +12,7 @@ use super::find::Found;
 use super::trouble::Trouble;
 use crate::exit;
 use crate::launch::{Launch, Places};
+use crate::life::Life;
 use crate::members::MEMBER_OF;
 use crate::pid_file::PidFile;
 use crate::place::Place;
@@ -255,6 +256,8 @@ impl<T: Traffic> Keeper<T> {
         self.traffic.release().await;
         self.next_try = None;
         if let Some(app) = &mut self.app {
+            // The program that answers, and not the one that it began as.
+            app.master = Life::of(app.pid()).unwrap_or(app.master);
             app.members.update();
             self.good = app.release.clone().or(self.good.take());
         }
