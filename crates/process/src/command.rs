@@ -81,11 +81,24 @@ impl Handle {
 
     /// Gives a command and waits until it has ended, which may take minutes. Whoever stops waiting does not stop the command.
     pub async fn ask(&self, command: Command) -> Outcome {
-        let gone = || Outcome::Refused("Vestibule is ending".to_owned());
-        let (reply, answer) = oneshot::channel();
-        if self.asks.send(Ask { command, reply }).await.is_err() {
-            return gone();
+        match self.give(command).await {
+            Ok(answer) => Handle::outcome(answer).await,
+            Err(outcome) => outcome,
         }
+    }
+
+    /// Gives a command, which is carried out from then on. How it ends comes by what is returned; see [`Handle::outcome`].
+    ///
+    /// # Errors
+    /// How it ended at once: there is nobody any more who would carry it out.
+    pub async fn give(&self, command: Command) -> Result<oneshot::Receiver<Outcome>, Outcome> {
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask { command, reply }).await.map_err(|_| gone())?;
+        Ok(answer)
+    }
+
+    /// Waits until a command that was given has ended.
+    pub async fn outcome(answer: oneshot::Receiver<Outcome>) -> Outcome {
         answer.await.unwrap_or_else(|_| gone())
     }
 
@@ -99,4 +112,8 @@ impl Handle {
     pub async fn changed(&mut self) -> bool {
         self.status.changed().await.is_ok()
     }
+}
+
+fn gone() -> Outcome {
+    Outcome::Refused("Vestibule is ending".to_owned())
 }

@@ -267,8 +267,8 @@ fn calendar(time: SystemTime) -> (i64, u32, u32, u64, u64, u64, u32) {
     (year, month, day, second / 3600, second / 60 % 60, second % 60, since.subsec_micros())
 }
 
-/// RFC 3339, with microseconds.
-fn timestamp(time: SystemTime) -> String {
+/// A moment by RFC 3339, in UTC and with microseconds.
+pub fn timestamp(time: SystemTime) -> String {
     let (year, month, day, hour, minute, second, micros) = calendar(time);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }

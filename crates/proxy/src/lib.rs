@@ -16,7 +16,7 @@ mod respond;
 mod stack;
 mod worker;
 
-pub use access_log::{AccessLog, Entry, Outcome};
+pub use access_log::{AccessLog, Entry, Outcome, timestamp};
 pub use forward::is_of_this_hop;
 // For the micro benches alone, which stand outside of the crate: everything else goes through `stack`.
 #[doc(hidden)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::demo;
+use crate::{app, demo};
 
 /// Public front-end of a Ruby Rack application: forwards HTTP to its Unix socket and loses nothing while it restarts.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub(crate) enum Command {
         #[arg(long, short)]
         config: Option<PathBuf>,
     },
+    /// Ask the Vestibule that runs here about its applications, and start, stop or restart them.
+    App(app::Options),
     /// Show what Vestibule does: a small application of its own, restarted every few seconds, and a page to look at.
     Demo(demo::Options),
     /// The application of the demo.

@@ -107,7 +107,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let thread =
         std::thread::Builder::new().name("demo".to_owned()).spawn(move || beside.run(upstreams, ended));
     let thread = thread.context("cannot start a thread")?;
-    let served = serve::run(config, |upstreams| {
+    // Without a control socket: it belongs to those who serve.
+    let served = serve::run(config, None, |upstreams| {
         // The thread never leaves before; if it has failed, joining it says so.
         let _ = ready.send(upstreams.to_vec());
     });

@@ -1,7 +1,9 @@
 //! The `vestibule` binary: command line, start-up order, signals.
 
+mod app;
 mod check;
 mod command;
+mod control;
 mod demo;
 mod keep;
 mod logging;
@@ -23,13 +25,16 @@ const OPERATOR_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let CommandLine { command } = CommandLine::parse();
-    // The demo speaks for itself, and a launcher is nobody yet.
-    if !matches!(command, Command::Demo(_) | Command::DemoApp(_) | Command::Launch) {
+    // The demo speaks for itself, and so does who asks another Vestibule; a launcher is nobody yet.
+    let is_own_voice =
+        matches!(command, Command::App(_) | Command::Demo(_) | Command::DemoApp(_) | Command::Launch);
+    if !is_own_voice {
         logging::start("info");
     }
     let outcome = match command {
         Command::Serve { config } => serve::from_file(config.as_deref()),
         Command::Check { config } => check::run(config.as_deref()),
+        Command::App(options) => app::run(options),
         Command::Demo(options) => demo::run(options),
         Command::DemoApp(places) => demo::run_app(&places),
         Command::Launch => return vestibule_process::become_application(),

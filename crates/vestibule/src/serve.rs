@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use vestibule_config::Config;
+use vestibule_config::{Config, Process};
 use vestibule_process::raise_open_files;
 use vestibule_process::{Ending, Reaper};
 use vestibule_proxy::LogFile;
@@ -18,6 +19,7 @@ use vestibule_server::{Bound, Cut, Server};
 use vestibule_upstream::{Monitor, Upstream};
 
 use crate::command::find_config;
+use crate::control::{self, Place, Quit};
 use crate::keep::Keepers;
 
 /// Something outside of the configuration that the operator has to mend.
@@ -38,15 +40,20 @@ pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
         None => Config::from_environment()?,
     };
-    run(config, |_| {})
+    let control = Place::of(config.control.socket.as_deref());
+    run(config, Some(control), |_| {})
 }
 
-/// Serves by `config` until a signal ends it. `beside` is called on the control thread, inside its event loop, once
+/// Serves by `config` until a signal ends it, or a command over the control socket, if it is to have one. `beside` is called on the control thread, inside its event loop, once
 /// everything runs.
 ///
 /// # Errors
 /// Whatever keeps it from starting, or a worker that failed.
-pub(crate) fn run(config: Config, beside: impl FnOnce(&[Arc<Upstream>])) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    config: Config,
+    control_at: Option<Place>,
+    beside: impl FnOnce(&[Arc<Upstream>]),
+) -> anyhow::Result<ExitCode> {
     check_descriptors(&config, raise_descriptor_limit());
     let log = LogFile::open(&config.log).map_err(|error| CannotStart(with_cause(&error)))?;
     let bound = bind(&config)?;
@@ -54,6 +61,17 @@ pub(crate) fn run(config: Config, beside: impl FnOnce(&[Arc<Upstream>])) -> anyh
     // The control thread: everything that is not traffic.
     let control = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let code = control.block_on(async {
+        let claim = match &control_at {
+            Some(place) => control::open(place).await.map_err(|error| CannotStart(error.to_string()))?,
+            None => None,
+        };
+        // What has to outlive us lies beside the socket: two that share it would take each other's applications for their own.
+        if control_at.is_some() && claim.is_none() && config.processes.iter().any(Process::is_owned) {
+            let words = "without a control socket no [process] can have a command: give it a place of its own, \
+                         [control] socket = \"…\" or VESTIBULE_CONTROL";
+            return Err(CannotStart(words.to_owned()).into());
+        }
+        let claim = claim.map(Rc::new);
         let mut upstreams = Vec::new();
         for settings in &config.upstreams {
             let (upstream, orders) = Upstream::new(settings.clone(), config.workers.get())
@@ -71,11 +89,20 @@ pub(crate) fn run(config: Config, beside: impl FnOnce(&[Arc<Upstream>])) -> anyh
         beside(&upstreams);
         let reaper = Reaper::new().context("cannot look after processes")?;
         tokio::task::spawn_local(reaper.run());
-        let directory = std::env::var_os("VESTIBULE_CONTROL").map(std::path::PathBuf::from);
-        let directory = directory.as_deref().and_then(Path::parent).unwrap_or(Path::new("/tmp")).to_owned();
-        let keepers = Keepers::start(&config, &upstreams, &directory)?;
-        let code = until_ended(server, &config, log.as_ref(), &mut signals).await;
-        keepers.end(Ending::AsConfigured).await;
+        let directory = control_at.as_ref().and_then(|place| place.path().parent());
+        let keepers = Keepers::start(&config, &upstreams, directory.unwrap_or(Path::new("/tmp")))?;
+        let quit = Quit::default();
+        if let Some(claim) = &claim {
+            let handles = keepers.handles().to_vec();
+            let answers = control::Server { handles, output: Box::new(()), quit: quit.clone() };
+            tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
+        }
+        let code = until_ended(server, &config, log.as_ref(), &mut signals, &quit).await;
+        keepers.end(if quit.is_asked() { Ending::Leave } else { Ending::AsConfigured }).await;
+        // Whoever waits for our end, over this socket, may start the next one at once.
+        if let Some(claim) = &claim {
+            claim.remove();
+        }
         code
     });
     if let Some(log) = log {
@@ -189,9 +216,11 @@ async fn until_ended(
     config: &Config,
     log: Option<&LogFile>,
     signals: &mut Signals,
+    quit: &Quit,
 ) -> anyhow::Result<ExitCode> {
     tokio::select! {
         name = signals.end(log) => tracing::info!(signal = name, "draining"),
+        () = quit.asked() => tracing::info!("draining, as `vestibule app quit` wants it"),
         failed = server.ended() => {
             failed.context("a worker failed")?;
             anyhow::bail!("the workers ended by themselves");
