@@ -357,6 +357,7 @@ impl Confined {
         let script = format!("ulimit -n {open_files} && exec \"$0\" serve --config \"$1\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, &binary]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("VESTIBULE_CONTROL", dir.join("control.sock"));
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let mut said: Vec<String> = Vec::new();

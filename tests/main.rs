@@ -12,6 +12,7 @@ mod access_log;
 mod answers;
 mod bad_input;
 mod buffering;
+mod control;
 mod corpus;
 mod demo;
 mod drain;

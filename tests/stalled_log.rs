@@ -32,6 +32,7 @@ impl Stalled {
         let binary = std::env::var_os("VESTIBULE").unwrap_or_else(|| env!("CARGO_BIN_EXE_vestibule").into());
         let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(file).env_remove("RUST_LOG");
+        command.env("VESTIBULE_CONTROL", dir.join("control.sock"));
         // The pipe's reading end stays open, in `child`, and nothing reads from it.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn().expect("the binary starts");

@@ -268,7 +268,9 @@ directory = \"{}\"
         directory.display()
     );
     let file = write(directory, "vestibule.toml", &text)?;
-    Ok(Launch::new(env!("CARGO_BIN_EXE_vestibule"), directory).args(["serve", "--config"]).args([file]))
+    let control = directory.join("control.sock");
+    let launch = Launch::new(env!("CARGO_BIN_EXE_vestibule"), directory);
+    Ok(launch.args(["serve", "--config"]).args([file]).env("VESTIBULE_CONTROL", control))
 }
 
 fn write(directory: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {

@@ -1,6 +1,6 @@
 //! A test's own directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A temporary directory, removed when it goes. Short, because a Unix socket's path has 107 bytes at most.
 pub(crate) struct Dir(tempfile::TempDir);
@@ -10,6 +10,11 @@ impl Dir {
     pub(crate) fn new() -> Dir {
         let dir = tempfile::Builder::new().prefix("vt-").tempdir().expect("a temporary directory");
         Dir(dir)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// A path in it.

@@ -29,6 +29,14 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// What `vestibule app` said.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// The binary: the one that Cargo built, or another that `VESTIBULE` names (an installed package, for instance).
@@ -41,9 +49,33 @@ fn command(dir: &Dir, config: &str) -> Command {
     fs::write(&file, config).expect("the configuration is written");
     let mut command = Command::new(binary());
     command.arg("serve").arg("--config").arg(file);
-    command.env("NO_COLOR", "1").env_remove("RUST_LOG");
+    command.env("NO_COLOR", "1").env("VESTIBULE_CONTROL", control(dir)).env_remove("RUST_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Where the control socket of a directory's Vestibule is.
+pub(crate) fn control(dir: &Dir) -> PathBuf {
+    dir.join("control.sock")
+}
+
+/// `vestibule app` with these words, as somebody would type them in the directory, who has not named the control socket.
+pub(crate) fn app_command(dir: &Dir, words: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("app").args(words).current_dir(dir.path()).env("VESTIBULE_CONTROL", control(dir));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn app(dir: &Dir, words: &[&str]) -> Told {
+    let mut child = app_command(dir, words).spawn().expect("the binary starts");
+    let (stdout, out) = collect(child.stdout.take().expect("stdout"));
+    let (stderr, err) = collect(child.stderr.take().expect("stderr"));
+    let status = until("vestibule app ends", seconds(60), || child.try_wait().expect("its status"));
+    out.join().and(err.join()).expect("the output is read");
+    let text = |lines: Lines| lines.lock().expect("lines").join("\n");
+    Told { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
 /// A configuration with one listener on a free port, one worker, and one upstream at the directory's socket;
