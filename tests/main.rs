@@ -32,6 +32,7 @@ mod replay;
 mod restart;
 mod routes;
 mod rules;
+mod run;
 mod silence;
 mod slow_attacks;
 mod stalled_disk;

@@ -101,6 +101,19 @@ impl App {
         self.boot = boot;
     }
 
+    /// Its directory: whatever runs there is killed when this goes.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// What its server wants in its environment, for somebody else who starts it.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command.env("APP_HOME", &self.home).env("POST_LEDGER", &self.ledger);
+        command.env("APP_SOCKET", &self.socket).env("APP_PID_FILE", &self.pid_file);
+        command.env("PASSENGER_INSTANCE_REGISTRY_DIR", &self.registry).env("TMPDIR", &self.registry);
+        command.env("BOOT_SLEEP", self.boot.as_secs_f64().to_string());
+    }
+
     /// What it executed.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::at(&self.ledger)
@@ -159,10 +172,7 @@ impl App {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.home).stdin(Stdio::null());
-        command.env("APP_HOME", &self.home).env("POST_LEDGER", &self.ledger);
-        command.env("APP_SOCKET", &self.socket).env("APP_PID_FILE", &self.pid_file);
-        command.env("PASSENGER_INSTANCE_REGISTRY_DIR", &self.registry).env("TMPDIR", &self.registry);
-        command.env("BOOT_SLEEP", self.boot.as_secs_f64().to_string());
+        self.surround(&mut command);
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("the log");
         command.stdout(log.try_clone().expect("the log")).stderr(log);
         command

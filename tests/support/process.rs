@@ -42,6 +42,11 @@ pub(crate) fn reaped(pid: u32) -> bool {
     !Path::new(&format!("/proc/{pid}")).exists()
 }
 
+/// Its command line, or the title that it gave itself; empty when it is gone.
+pub(crate) fn title(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
+}
+
 /// CPU time that the process has used, all threads, without its children.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let fields = stat(pid).expect("the process is there");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -67,6 +67,17 @@ pub(crate) fn app_command(dir: &Dir, words: &[&str]) -> Command {
     command
 }
 
+fn run_command(home: &Path, listen: &str) -> Command {
+    let mut command = Command::new(binary());
+    command.args(["run", "--listen", listen]).current_dir(home);
+    command.env("NO_COLOR", "1");
+    for name in ["RUST_LOG", "HTTP_PORT", "PORT", "BUNDLE_GEMFILE", "RACK_ENV", "RAILS_ENV"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// Runs it to its end.
 pub(crate) fn app(dir: &Dir, words: &[&str]) -> Told {
     let mut child = app_command(dir, words).spawn().expect("the binary starts");
@@ -101,15 +112,26 @@ impl Vestibule {
 
     /// The same, with the command changed as `change` does.
     pub(crate) fn start_with(dir: &Dir, config: &str, change: impl FnOnce(&mut Command)) -> Vestibule {
-        process::raise_open_files();
         let mut command = command(dir, config);
         change(&mut command);
+        let listeners = config.matches("[[listen]]").count().max(1);
+        Vestibule::begin(command, listeners)
+    }
+
+    /// Starts `vestibule run` in a directory and waits until it listens; `change` adds the command.
+    pub(crate) fn run(home: &Path, listen: &str, change: impl FnOnce(&mut Command)) -> Vestibule {
+        let mut command = run_command(home, listen);
+        change(&mut command);
+        Vestibule::begin(command, 1)
+    }
+
+    fn begin(mut command: Command, listeners: usize) -> Vestibule {
+        process::raise_open_files();
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, _) = collect(child.stdout.take().expect("stdout"));
         let (stderr, _) = collect(child.stderr.take().expect("stderr"));
         let mut vestibule = Vestibule { child, addresses: Vec::new(), stdout, stderr };
-        let listeners = config.matches("[[listen]]").count().max(1);
-        vestibule.addresses = until("Vestibule listens", seconds(10), || {
+        vestibule.addresses = until("Vestibule listens", seconds(20), || {
             if let Ok(Some(status)) = vestibule.child.try_wait() {
                 panic!("Vestibule ended with {status}:\n{}", vestibule.stderr());
             }
@@ -122,7 +144,18 @@ impl Vestibule {
 
     /// Runs it with a configuration that it should refuse, and returns what it said.
     pub(crate) fn refused(dir: &Dir, config: &str) -> Ended {
-        let mut child = command(dir, config).spawn().expect("the binary starts");
+        Vestibule::ended(command(dir, config))
+    }
+
+    /// Runs `vestibule run` in a directory to its end; `change` adds the command.
+    pub(crate) fn run_to_the_end(home: &Path, listen: &str, change: impl FnOnce(&mut Command)) -> Ended {
+        let mut command = run_command(home, listen);
+        change(&mut command);
+        Vestibule::ended(command)
+    }
+
+    fn ended(mut command: Command) -> Ended {
+        let mut child = command.spawn().expect("the binary starts");
         let (_, stdout) = collect(child.stdout.take().expect("stdout"));
         let (lines, stderr) = collect(child.stderr.take().expect("stderr"));
         let mut vestibule =

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use toml::de::DeValue;
 
@@ -24,6 +25,15 @@ pub(crate) fn listen(value: &DeValue<'_>) -> Result<ListenAddress, Problem> {
         Address::Unix(path) => ListenAddress::Unix(path),
         Address::Tcp(address) => ListenAddress::Tcp(address),
     })
+}
+
+impl FromStr for ListenAddress {
+    type Err = Problem;
+
+    /// Reads an address as `address` of `[[listen]]` is written.
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        listen(&DeValue::String(text.into()))
+    }
 }
 
 /// An address to connect to.

@@ -62,6 +62,8 @@ pub struct Surroundings {
 pub enum Ending {
     /// Each as its `on_exit` says.
     AsConfigured,
+    /// The same, and nothing is waited for any more.
+    AtOnce,
     /// All of them go on.
     Leave,
 }
@@ -169,8 +171,9 @@ impl<T: Traffic> Keeper<T> {
                 }
             };
             self.note_wish(desk.wish());
-            if let Some(ending) = *ending.borrow_and_update() {
-                self.end(ending).await;
+            let is_ending = *ending.borrow_and_update();
+            if let Some(how) = is_ending {
+                self.end(how, &mut ending).await;
                 return;
             }
             desk.done(outcome);
@@ -200,13 +203,29 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Vestibule ends.
-    async fn end(&mut self, ending: Ending) {
-        let is_stopped = ending == Ending::AsConfigured && self.process.on_exit == OnExit::Stop;
+    async fn end(&mut self, how: Ending, ending: &mut channel::Receiver<Option<Ending>>) {
+        let is_stopped = how != Ending::Leave && self.process.on_exit == OnExit::Stop;
         if is_stopped && self.wish.get() != Wish::Alone {
-            let stopped = self.stop_all().await;
-            self.outcome(stopped.map(|()| "stopped".to_owned()));
-        } else if let Some(app) = &self.app {
-            tracing::info!(process = self.process.name, pid = app.pid(), "left running");
+            let hurry = ending.wait_for(|how| *how == Some(Ending::AtOnce));
+            let stopped = tokio::select! {
+                biased;
+                stopped = self.stop_all() => Some(stopped),
+                _ = hurry => None,
+            };
+            match stopped {
+                Some(stopped) => {
+                    self.outcome(stopped.map(|()| "stopped".to_owned()));
+                }
+                None => self.kill(),
+            }
+        } else {
+            // Of two that replace each other one goes on.
+            if let Err(trouble) = self.drop_second().await {
+                self.outcome(Err(trouble));
+            }
+            if let Some(app) = &self.app {
+                tracing::info!(process = self.process.name, pid = app.pid(), "left running");
+            }
         }
         if let Some(alerts) = self.alerts.take() {
             alerts.finish(LAST_ALERTS).await;

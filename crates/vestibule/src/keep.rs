@@ -1,6 +1,7 @@
 //! The keepers of all applications, and what they ask of the traffic.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,13 +53,24 @@ impl Keepers {
         &self.handles
     }
 
-    /// Vestibule ends: stops the applications that are to be stopped, and waits for them.
-    pub(crate) async fn end(self, ending: Ending) {
-        // Nobody hears it if all have failed.
-        let _ = self.ending.send(Some(ending));
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a keeper failed");
+    /// Vestibule ends: stops the applications that are to be stopped, and waits for them; not for what they run once `hurry` is over.
+    pub(crate) async fn end<R>(self, ending: Ending, hurry: impl Future<Output = R>) {
+        self.ending.send_replace(Some(ending));
+        let ended = async {
+            for task in self.tasks {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a keeper failed");
+                }
+            }
+        };
+        let mut ended = pin!(ended);
+        tokio::select! {
+            () = &mut ended => {}
+            _ = hurry => {
+                if ending == Ending::AsConfigured {
+                    self.ending.send_replace(Some(Ending::AtOnce));
+                }
+                ended.await;
             }
         }
     }

@@ -7,6 +7,7 @@ mod control;
 mod demo;
 mod keep;
 mod logging;
+mod run;
 mod serve;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Serve { config } => serve::from_file(config.as_deref()),
         Command::Check { config } => check::run(config.as_deref()),
         Command::App(options) => app::run(options),
+        Command::Run(options) => run::run(options),
         Command::Demo(options) => demo::run(options),
         Command::DemoApp(places) => demo::run_app(&places),
         Command::Launch => return vestibule_process::become_application(),
@@ -45,7 +47,8 @@ fn main() -> ExitCode {
             eprintln!("vestibule: {error:#}");
             let is_operators = error.downcast_ref::<vestibule_config::Error>().is_some()
                 || error.downcast_ref::<serve::CannotStart>().is_some()
-                || error.downcast_ref::<demo::Refused>().is_some();
+                || error.downcast_ref::<demo::Refused>().is_some()
+                || error.downcast_ref::<run::CannotRun>().is_some();
             ExitCode::from(if is_operators { OPERATOR_ERROR } else { 1 })
         }
     }

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use vestibule_config::{Config, Process};
 use vestibule_process::raise_open_files;
 use vestibule_process::{Ending, Reaper};
@@ -54,9 +55,31 @@ pub(crate) fn run(
     control_at: Option<Place>,
     beside: impl FnOnce(&[Arc<Upstream>]),
 ) -> anyhow::Result<ExitCode> {
+    let bound = bind(&config)?;
+    run_bound(config, bound, control_at, Ends::Signalled, beside)
+}
+
+/// Who ends us.
+pub(crate) enum Ends {
+    /// SIGTERM and SIGINT; SIGUSR1 and SIGHUP are heard too.
+    Signalled,
+    /// What comes here, with a word for the log; no signal is heard. The first drains, the second cuts.
+    Told(mpsc::Receiver<&'static str>),
+}
+
+/// The same on listeners that are bound already; `ends` says when to end.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_bound(
+    config: Config,
+    bound: Vec<Bound>,
+    control_at: Option<Place>,
+    ends: Ends,
+    beside: impl FnOnce(&[Arc<Upstream>]),
+) -> anyhow::Result<ExitCode> {
     check_descriptors(&config, raise_descriptor_limit());
     let log = LogFile::open(&config.log).map_err(|error| CannotStart(with_cause(&error)))?;
-    let bound = bind(&config)?;
     let config = Arc::new(config);
     // The control thread: everything that is not traffic.
     let control = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
@@ -80,29 +103,30 @@ pub(crate) fn run(
             upstreams.push(upstream);
         }
         // From here on signals wait for us instead of ending the process.
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new(ends)?;
         let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
         let server = Server::start(&config, &upstreams, bound, log.as_ref())?;
         for address in addresses {
             tracing::info!("listening on {address}");
         }
         beside(&upstreams);
+        let quit = Quit::default();
+        let Some(claim) = &claim else {
+            // Nobody can say anything about an application then, and there is none of ours.
+            return until_ended(server, &config, log.as_ref(), &mut signals, &quit).await;
+        };
         let reaper = Reaper::new().context("cannot look after processes")?;
         tokio::task::spawn_local(reaper.run());
-        let directory = control_at.as_ref().and_then(|place| place.path().parent());
-        let keepers = Keepers::start(&config, &upstreams, directory.unwrap_or(Path::new("/tmp")))?;
-        let quit = Quit::default();
-        if let Some(claim) = &claim {
-            let handles = keepers.handles().to_vec();
-            let answers = control::Server { handles, output: Box::new(()), quit: quit.clone() };
-            tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
-        }
+        let directory = claim.path().parent().unwrap_or(Path::new("/"));
+        let keepers = Keepers::start(&config, &upstreams, directory)?;
+        let handles = keepers.handles().to_vec();
+        let answers = control::Server { handles, output: Box::new(()), quit: quit.clone() };
+        tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
         let code = until_ended(server, &config, log.as_ref(), &mut signals, &quit).await;
-        keepers.end(if quit.is_asked() { Ending::Leave } else { Ending::AsConfigured }).await;
+        let ending = if quit.is_asked() { Ending::Leave } else { Ending::AsConfigured };
+        keepers.end(ending, signals.end(log.as_ref())).await;
         // Whoever waits for our end, over this socket, may start the next one at once.
-        if let Some(claim) = &claim {
-            claim.remove();
-        }
+        claim.remove();
         code
     });
     if let Some(log) = log {
@@ -112,7 +136,10 @@ pub(crate) fn run(
 }
 
 /// Binds all listeners; what is wrong with any of them is said at once.
-fn bind(config: &Config) -> anyhow::Result<Vec<Bound>> {
+///
+/// # Errors
+/// [`CannotStart`].
+pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Bound>> {
     let mut bound = Vec::new();
     let mut wrong = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -174,35 +201,44 @@ fn check_descriptors(config: &Config, limit: Option<u64>) {
     }
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    reopen: Signal,
-    hangup: Signal,
+enum Signals {
+    Heard { terminate: Signal, interrupt: Signal, reopen: Signal, hangup: Signal },
+    Told(mpsc::Receiver<&'static str>),
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            reopen: signal(SignalKind::user_defined1())?,
-            hangup: signal(SignalKind::hangup())?,
+    fn new(ends: Ends) -> io::Result<Self> {
+        Ok(match ends {
+            Ends::Signalled => Signals::Heard {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                reopen: signal(SignalKind::user_defined1())?,
+                hangup: signal(SignalKind::hangup())?,
+            },
+            Ends::Told(end) => Signals::Told(end),
         })
     }
 
     /// Waits for the signal to end; does what the others ask meanwhile.
     async fn end(&mut self, log: Option<&LogFile>) -> &'static str {
+        let (terminate, interrupt, reopen, hangup) = match self {
+            Signals::Heard { terminate, interrupt, reopen, hangup } => (terminate, interrupt, reopen, hangup),
+            Signals::Told(end) => match end.recv().await {
+                Some(why) => return why,
+                // Nobody is left who could tell: then the patience of the draining is the bound.
+                None => return std::future::pending().await,
+            },
+        };
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.reopen.recv() => {
+                _ = terminate.recv() => return "SIGTERM",
+                _ = interrupt.recv() => return "SIGINT",
+                _ = reopen.recv() => {
                     if let Some(log) = log {
                         log.reopen();
                     }
                 }
-                _ = self.hangup.recv() => {
+                _ = hangup.recv() => {
                     tracing::warn!("SIGHUP: reloading is not supported yet; nothing was changed");
                 }
             }

@@ -89,7 +89,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Ends the instance that is not the one in front.
-    async fn drop_second(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn drop_second(&mut self) -> Result<(), Trouble> {
         let Some(second) = &mut self.second else { return Ok(()) };
         let profile = Profile::of(second.kind(), &self.process);
         let result = stop_one(second, &profile.stop).await;

@@ -58,6 +58,16 @@ impl<T: Traffic> Keeper<T> {
         self.enter(Phase::Down);
         Ok(())
     }
+
+    /// Ends everything of it now, without waiting.
+    pub(super) fn kill(&mut self) {
+        for app in self.second.iter_mut().chain(&mut self.app) {
+            tracing::error!(process = self.process.name, pid = app.pid(), "killed");
+            if let Err(error) = app.members.signal_all(signal::of(Signal::Kill)) {
+                tracing::error!(process = self.process.name, %error, "something of it is left");
+            }
+        }
+    }
 }
 
 /// Sends one signal after the other until it has ended, and then whatever it left behind.
