@@ -225,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_gives_the_signal_that_ended_it() {
         for make in [|exit| exit, blind] {
-            let (life, exit) = shell("sleep 600");
+            let (life, exit) = shell("exec sleep 600");
             let mut exit = make(exit);
             assert_eq!(exit.try_ended(), None);
             assert!(timeout(Duration::from_millis(50), exit.ended()).await.is_err(), "it runs");
@@ -268,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_has_gone_or_lost_its_pid_has_ended() {
-        let mut gone = Kept::shell("sleep 600");
+        let mut gone = Kept::shell("exec sleep 600");
         let life = Life::of(gone.pid()).expect("it lives");
         gone.end();
         assert_eq!(ended(&mut Exit::of(life)).await, None);

@@ -203,3 +203,31 @@ fn has_name(pid: u32, name: &str) -> Option<bool> {
     let wanted = format!("{MEMBER_OF}={name}");
     Some(environment.split(|&byte| byte == 0).any(|entry| entry == wanted.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stat::tests::line;
+
+    #[test]
+    fn the_group_of_a_stranger_with_a_members_old_pid_is_not_ours() {
+        let stat = Stat::parse(line("sh", 'S', 1, 5, 1).as_bytes()).expect("a line");
+        let founder = Life::from_stat(77, &stat);
+        let mut members = Members::new("nobody", Life::of(std::process::id()).expect("we live").successor());
+        members.bands.insert(77, founder);
+        let other = Stat { group: 77, session: 77, started: 9, ..stat };
+        let (in_group, in_session) = (Stat { session: 1, ..other }, Stat { group: 1, ..other });
+        let with = |rows: &[(u32, Stat)]| Table::from_rows(rows.iter().copied());
+        for found in [in_group, in_session] {
+            assert!(members.is_of_a_band(&found, &with(&[])), "the founder has ended");
+            let founder_is_there = Stat { state: b'Z', ..stat };
+            assert!(
+                members.is_of_a_band(&found, &with(&[(77, founder_is_there)])),
+                "the founder is a zombie"
+            );
+            assert!(!members.is_of_a_band(&found, &with(&[(77, other)])), "the number is another's");
+        }
+        assert!(!members.is_of_a_band(&Stat { group: 78, session: 1, ..other }, &with(&[])));
+        assert!(!members.is_of_a_band(&Stat { state: b'Z', ..in_group }, &with(&[])));
+    }
+}

@@ -18,7 +18,7 @@ use crate::table::{Table, children};
 
 /// A zombie whose end nobody has asked [`Exit`](crate::Exit) for may have a waiter that we do not know, as tokio's
 /// children have. They take the status as soon as they hear of the end; this is longer than any takes that still wants it.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Takes the status of children of ours that have ended: of orphans that we were given, and of those that nobody waits for any
 /// more. There should be one.

@@ -20,7 +20,7 @@ impl Table {
         Table::from_rows(pids.filter_map(|pid| Some((pid, Stat::of(pid)?))))
     }
 
-    fn from_rows(rows: impl Iterator<Item = (u32, Stat)>) -> Self {
+    pub(crate) fn from_rows(rows: impl Iterator<Item = (u32, Stat)>) -> Self {
         let mut table = Table::default();
         for (pid, stat) in rows {
             table.children.entry(stat.parent).or_default().push(pid);
