@@ -14,6 +14,7 @@ use crate::support::client::{Client, get};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
 use crate::support::slow::connect_narrow;
+use crate::support::turn;
 use crate::support::vestibule::Vestibule;
 use crate::support::wait::{seconds, until_true};
 
@@ -98,6 +99,33 @@ fn lets_the_application_wait_when_an_answer_has_its_share_of_the_disk() {
         assert!(count <= KERNEL, "{buffer} {disk}: {count} bytes taken for a client that takes nothing");
         assert_eq!(get(vestibule.address(), "/small").text(), "small", "{buffer} {disk}");
         assert_whole(client);
+    }
+}
+
+#[test]
+fn an_answer_that_the_disk_does_not_take_costs_little_memory() {
+    const READERS: usize = 40;
+    // 64 KiB wait, with a read of as much behind them and as much again that is gone before them; the rest is the
+    // allocator's. Nothing more is read in vain, nor kept for the disk.
+    const MOST: u64 = 290 << 10;
+    let _turn = turn::heavy();
+    let dir = Dir::new();
+    let (_origin, written) = large(&dir.socket(), "");
+    let vestibule = Vestibule::start(
+        &dir,
+        &buffered(&dir, "", "most = \"0 B\"").replace("[upstream.app]", "[upstream.app]\nin_flight = 100"),
+    );
+    for _ in 0..READERS {
+        assert_eq!(get(vestibule.address(), "/small").text(), "small");
+    }
+    let before = vestibule.rss();
+    let readers: Vec<_> = (0..READERS).map(|_| asks_and_waits(&vestibule)).collect();
+    settled(&written);
+    let each = vestibule.rss().saturating_sub(before) / READERS as u64;
+    println!("{READERS} readers: {each} bytes each");
+    assert!(each <= MOST, "{each} bytes each");
+    for reader in readers.into_iter().take(3) {
+        assert_whole(reader);
     }
 }
 

@@ -210,6 +210,9 @@ impl Exchange<'_> {
                 Err(FlowError::Client(error)) => return Poll::Ready(End::Client(error)),
                 Err(FlowError::Disk(error)) => return Poll::Ready(End::Broken(error.to_string())),
             }
+            if flow.is_short() {
+                answer.read_little();
+            }
             let is_open = matches!(source, Source::Open(_));
             if !is_open && flow.is_empty() {
                 return Poll::Ready(End::Whole);

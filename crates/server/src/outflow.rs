@@ -99,6 +99,12 @@ impl<'a> Outflow<'a> {
         }
     }
 
+    /// Whether it waits in memory though it was to go on to the disk: that takes no more.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.waiting() >= self.memory && self.disk.as_ref().is_some_and(OnDisk::is_full)
+    }
+
     /// Where more is to be put, at its end.
     #[inline]
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
@@ -173,7 +179,16 @@ impl OnDisk<'_> {
     }
 
     fn takes_more(&self) -> bool {
-        !self.has_failed && self.back.len() < PIECE && self.len() + PIECE as u64 <= self.most
+        self.back.len() < PIECE && !self.is_full()
+    }
+
+    /// Whether what is put at its back could not go on to the disk.
+    fn is_full(&self) -> bool {
+        // A piece is written when it is whole; what made it so may be as much again.
+        let next = 2 * PIECE as u64;
+        self.has_failed
+            || self.len() + PIECE as u64 > self.most
+            || !self.spool.as_ref().map_or_else(|| self.store.has_room(next), |spool| spool.has_room(next))
     }
 
     /// Goes on with the work on the file, or begins the next. What is next for the client is put in `out` when that
@@ -218,6 +233,10 @@ impl OnDisk<'_> {
                 if !self.back.is_empty() {
                     std::mem::swap(free, &mut self.back);
                     self.back.clear();
+                    if self.has_failed {
+                        // Nothing more is put there.
+                        self.back = Vec::new();
+                    }
                     *out = None;
                     return Ok(true);
                 }

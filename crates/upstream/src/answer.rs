@@ -35,6 +35,8 @@ pub struct Answer {
     /// Body bytes still to come, where the length is known.
     left: u64,
     read_size: usize,
+    /// Whether it may not take more memory than for one short read.
+    reads_little: bool,
     is_waiting: bool,
     /// What the application has not taken of the request yet.
     late: Option<Box<LateUpload>>,
@@ -69,6 +71,7 @@ impl Answer {
             used,
             left,
             read_size: READ_SIZE,
+            reads_little: false,
             is_waiting: false,
             late: late.map(Box::new),
             trailers: Vec::new(),
@@ -199,12 +202,26 @@ impl Answer {
                 }
                 Ok(0) => return self.fail(BodyError::Broken(io::ErrorKind::UnexpectedEof.into())),
                 Ok(count) => {
-                    if count >= self.read_size {
+                    if count >= self.read_size && !self.reads_little {
                         self.read_size = LONG_READ_SIZE;
                     }
                 }
                 Err(error) => return self.fail(BodyError::Broken(error)),
             }
+        }
+    }
+
+    /// Takes no more memory from now on than for one short read: the application is to wait for the client, and long
+    /// reads would gain nothing. What the last [`poll_data`](Self::poll_data) made available is gone.
+    pub fn read_little(&mut self) {
+        if std::mem::replace(&mut self.reads_little, true) {
+            return;
+        }
+        self.read_size = READ_SIZE;
+        self.given = 0..0;
+        if let Some(connection) = &mut self.connection {
+            connection.received.consume(std::mem::take(&mut self.used));
+            connection.received.shrink();
         }
     }
 

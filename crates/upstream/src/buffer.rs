@@ -55,6 +55,12 @@ impl Buffer {
         self.end = 0;
     }
 
+    /// Gives back the memory that nothing waits in.
+    pub(crate) fn shrink(&mut self) {
+        let waiting = self.filled().to_vec();
+        *self = Buffer { start: 0, end: waiting.len(), data: waiting };
+    }
+
     /// Adds bytes that did not come from a socket.
     pub fn push(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());

@@ -54,6 +54,11 @@ impl Store {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Whether so many bytes would find room now.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.most
+    }
+
     fn reserve(&self, bytes: u64) -> Result<(), SpoolError> {
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|total| *total <= self.most)
@@ -122,6 +127,12 @@ impl Spool {
     /// Forgets what is in it: the room in the file is used again.
     pub fn clear(&mut self) {
         self.len = 0;
+    }
+
+    /// Whether so many bytes more would find room now.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let end = self.len.saturating_add(bytes);
+        end <= self.reserved || self.store.has_room(end - self.reserved)
     }
 
     /// Begins to write `bytes` behind what is there. [`poll`](Self::poll) gives the buffer back: emptied, or, when the
@@ -297,10 +308,12 @@ mod tests {
         let (_directory, store) = store(100);
         let (mut one, mut other) = (Spool::new(&store), Spool::new(&store));
         one.write(vec![0; 60]).await.unwrap();
+        assert!(other.has_room(40) && !other.has_room(41) && store.has_room(40) && !store.has_room(41));
         let (error, bytes) = other.write(vec![7; 41]).await.unwrap_err();
         assert!(matches!(error, SpoolError::Budget));
         assert_eq!(bytes, [7; 41]);
         one.clear();
+        assert!(one.has_room(100) && !one.has_room(101), "its own room and what is left");
         one.write(vec![0; 50]).await.unwrap();
         assert_eq!(store.used(), 60, "room that was used once is used again");
         drop(one);
