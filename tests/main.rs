@@ -22,6 +22,7 @@ mod examples;
 mod forwarding;
 mod hold;
 mod intermediary;
+mod keeper;
 mod kept;
 mod kill;
 mod limits;

@@ -1,6 +1,6 @@
 # Unicorn as it usually stands in production: preloaded, and the new master's first worker sends the old master home.
-listen ENV.fetch("APP_SOCKET")
-pid ENV.fetch("APP_PID_FILE")
+listen ENV["CUSTOM_WEB_SOCKET_FILE"] || ENV.fetch("APP_SOCKET")
+pid ENV["CUSTOM_WEB_PID_FILE"] || ENV.fetch("APP_PID_FILE")
 worker_processes 2
 preload_app true
 timeout 60

@@ -1,0 +1,3 @@
+//! The application's keeper: start, stop, restart, watch.
+
+mod restarts;

@@ -1,0 +1,165 @@
+//! A Rack server that Vestibule itself starts, stops and restarts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::app::{App, Kind};
+use super::dir::Dir;
+use super::process;
+use super::vestibule::{Told, Vestibule, app, config};
+use super::wait::{seconds, until_true};
+
+/// A Vestibule with an application of its own, in a directory.
+pub(crate) struct Kept {
+    pub(crate) vestibule: Vestibule,
+    pub(crate) app: App,
+    kind: Kind,
+    /// What follows in `[process.app]`.
+    more: String,
+    pub(crate) dir: Dir,
+}
+
+/// The command that starts a server of this kind in the foreground.
+pub(crate) fn command(kind: Kind) -> Vec<&'static str> {
+    match kind {
+        Kind::Puma => "puma -e production -t 5:5 -b unix://{socket} --pidfile {pid_file} config.ru",
+        Kind::PumaCluster { preload: false } => {
+            "puma -e production -t 5:5 -w 2 -b unix://{socket} --pidfile {pid_file} config.ru"
+        }
+        Kind::PumaCluster { preload: true } => {
+            "puma -e production -t 5:5 -w 2 --preload -b unix://{socket} --pidfile {pid_file} config.ru"
+        }
+        Kind::Unicorn => "unicorn -c unicorn.rb -E production config.ru",
+        Kind::Thin => "thin start -e production -S {socket} -R config.ru",
+        Kind::Passenger => {
+            "passenger start --engine builtin -e production --socket {socket} --pid-file {pid_file} \
+             --log-file passenger.log --min-instances 2 --max-pool-size 2 --max-request-queue-size 0 \
+             --disable-security-update-check --disable-anonymous-telemetry"
+        }
+    }
+    .split_ascii_whitespace()
+    .collect()
+}
+
+/// The whole configuration: one worker, many clients from one address, and `[process.app]` with `more` in it.
+pub(crate) fn configuration(kind: Kind, app: &App, dir: &Dir, more: &str) -> String {
+    let mut surroundings = Command::new("true");
+    app.surround(&mut surroundings);
+    let environment: BTreeMap<String, String> = surroundings
+        .get_envs()
+        // Where it is found comes from Vestibule: two that replace each other have places of their own.
+        .filter(|(name, _)| *name != "APP_SOCKET" && *name != "APP_PID_FILE")
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value?.to_str()?.to_owned())))
+        .collect();
+    let environment: Vec<String> =
+        environment.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+    format!(
+        "{}\n[limits]\nconnections_per_address = 16384\n\n[process.app]\ncommand = {:?}\ndirectory = {:?}\n\
+         environment = {{ {} }}\n{more}\n",
+        config(dir, &format!("pid_file = {:?}", dir.join("web_server.pid"))),
+        command(kind),
+        app.home(),
+        environment.join(", "),
+    )
+}
+
+impl Kept {
+    /// Starts Vestibule, which starts the application, and waits until that is up.
+    pub(crate) fn start(kind: Kind, more: &str) -> Kept {
+        Kept::start_prepared(kind, more, |_| {})
+    }
+
+    /// The same; `prepare` may change the application before.
+    pub(crate) fn start_prepared(kind: Kind, more: &str, prepare: impl FnOnce(&mut App)) -> Kept {
+        let dir = Dir::new();
+        let mut app = App::stopped(kind, &dir);
+        prepare(&mut app);
+        let vestibule = Vestibule::start(&dir, &configuration(kind, &app, &dir, more));
+        let kept = Kept { vestibule, app, kind, more: more.to_owned(), dir };
+        kept.wait_for("up", seconds(60));
+        kept
+    }
+
+    /// Starts another Vestibule with the same configuration, after the one before it has ended.
+    pub(crate) fn start_again(&mut self) {
+        let config = configuration(self.kind, &self.app, &self.dir, &self.more);
+        self.vestibule = Vestibule::start(&self.dir, &config);
+    }
+
+    /// `vestibule app` with these words.
+    pub(crate) fn tell(&self, words: &[&str]) -> Told {
+        app(&self.dir, words)
+    }
+
+    /// The same, which has to go well; what it said.
+    #[track_caller]
+    pub(crate) fn told(&self, words: &[&str]) -> String {
+        let told = self.tell(words);
+        assert_eq!(
+            told.status,
+            Some(0),
+            "{words:?}: {} {}\n{}",
+            told.stdout,
+            told.stderr,
+            self.vestibule.stderr()
+        );
+        told.stdout
+    }
+
+    /// What `vestibule app status --json` says of it.
+    pub(crate) fn status(&self) -> Value {
+        let told = self.tell(&["status", "app", "--json"]);
+        let all: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {} {}", told.stdout, told.stderr);
+        });
+        all[0].clone()
+    }
+
+    /// The phase that it is in.
+    pub(crate) fn phase(&self) -> String {
+        self.status()["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until it is in this phase.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, phase: &str, limit: Duration) {
+        until_true(&format!("{:?} is {phase}", self.kind), limit, || self.phase() == phase);
+    }
+
+    /// The PID that its keeper knows.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.status()["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+    }
+
+    /// What happened to it, in words, oldest first.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let status = self.status();
+        let events = status["events"].as_array().cloned().unwrap_or_default();
+        events.iter().filter_map(|event| event["words"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The PID in its PID file, if there is one.
+    pub(crate) fn pid_in_file(&self) -> Option<u32> {
+        fs::read_to_string(self.dir.join("web_server.pid")).ok()?.trim().parse().ok()
+    }
+
+    /// All its processes.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        process::of_home(self.app.home())
+    }
+
+    /// Asserts that the keeper and the PID file name one living process.
+    #[track_caller]
+    pub(crate) fn assert_right_pid(&self) -> u32 {
+        until_true("the PID file names the process that the keeper knows", seconds(5), || {
+            self.pid_in_file().is_some() && self.pid_in_file() == self.pid()
+        });
+        let pid = self.pid_in_file().expect("a PID");
+        assert!(process::alive(pid), "{pid} lives");
+        pid
+    }
+}
