@@ -1,40 +1,43 @@
 //! Users and groups of this machine.
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::problem::Problem;
 
-/// Why no process can be started as this user; `None` when it can.
+/// Why no process can be started as this user, by name or number; `None` when it can.
 pub(crate) fn user(name: &str) -> Option<Problem> {
-    match User::from_name(name) {
-        Ok(Some(user)) => other_user(name, user.uid, geteuid()),
+    let by_number = || name.parse().map_or(Ok(None), |uid| User::from_uid(Uid::from_raw(uid)));
+    match User::from_name(name).and_then(|found| found.map_or_else(by_number, |user| Ok(Some(user)))) {
+        Ok(Some(user)) => other("user", name, user.uid == geteuid() || may_choose()),
         Ok(None) => Some(missing("user", name)),
         Err(error) => Some(unknown("user", name, error)),
     }
 }
 
-/// Why no process can be started with this group; `None` when it can.
+/// Why no process can be started with this group, by name or number; `None` when it can. A number needs no entry.
 pub(crate) fn group(name: &str) -> Option<Problem> {
+    let by_number = || name.parse().ok().map(Gid::from_raw);
     match Group::from_name(name) {
-        Ok(Some(group)) => other_group(name, group.gid, geteuid(), getegid()),
-        Ok(None) => Some(missing("group", name)),
+        Ok(found) => match found.map(|group| group.gid).or_else(by_number) {
+            Some(gid) => other("group", name, gid == getegid() || may_choose()),
+            None => Some(missing("group", name)),
+        },
         Err(error) => Some(unknown("group", name, error)),
     }
 }
 
-/// Only root becomes another user (setuid(2)).
-fn other_user(name: &str, wanted: Uid, ours: Uid) -> Option<Problem> {
-    (wanted != ours && !ours.is_root()).then(|| {
-        Problem::new(format!("only root can start a process as the user {name:?}"))
-            .instead("start Vestibule as root, or as that user and leave `user` out")
-    })
+/// Root may, or who has these of its rights (capabilities(7)).
+fn may_choose() -> bool {
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
-/// Only root takes another group than that which it has (setgid(2)).
-fn other_group(name: &str, wanted: Gid, our_user: Uid, ours: Gid) -> Option<Problem> {
-    (wanted != ours && !our_user.is_root()).then(|| {
-        Problem::new(format!("only root can start a process with the group {name:?}"))
-            .instead("start Vestibule as root, or with that group and leave `group` out")
+/// Another than ours, which not everybody may take (setuid(2), setgid(2)).
+fn other(what: &str, name: &str, is_allowed: bool) -> Option<Problem> {
+    (!is_allowed).then(|| {
+        Problem::new(format!("only root can start a process as another {what}, and this is {name}"))
+            .instead(format!("start Vestibule as root, or with that {what}, and leave `{what}` out"))
     })
 }
 
@@ -52,36 +55,44 @@ fn unknown(what: &str, name: &str, error: nix::Error) -> Problem {
 mod tests {
     use super::*;
 
-    const US: u32 = 1000;
+    /// What is said on a thread that has no right to become anybody else: capabilities are a thread's own.
+    fn without_rights(said: fn(&str) -> Option<Problem>, name: &str) -> Option<Problem> {
+        let name = name.to_owned();
+        let tried = std::thread::spawn(move || {
+            let mut sets = capabilities(None).expect("ours");
+            sets.effective.remove(CapabilitySet::SETUID | CapabilitySet::SETGID);
+            rustix::thread::set_capabilities(None, sets).expect("dropped");
+            said(&name)
+        });
+        tried.join().expect("it ends")
+    }
+
+    fn us() -> User {
+        User::from_uid(geteuid()).expect("looked up").expect("we are somebody")
+    }
 
     #[test]
     fn only_root_becomes_somebody_else() {
-        let user = |wanted, ours| other_user("deploy", Uid::from_raw(wanted), Uid::from_raw(ours));
-        assert!(user(US, US).is_none() && user(US, 0).is_none() && user(0, 0).is_none());
-        let problem = user(US + 1, US).expect("refused");
-        assert!(
-            problem.message.contains("only root can start a process as the user \"deploy\""),
-            "{problem}"
-        );
-        assert!(user(0, US).is_some());
-
-        let group = |wanted, our_user, ours| {
-            other_group("deploy", Gid::from_raw(wanted), Uid::from_raw(our_user), Gid::from_raw(ours))
-        };
-        assert!(group(US, US, US).is_none() && group(US, 0, 0).is_none());
-        let problem = group(0, US, US).expect("refused");
-        assert!(problem.message.contains("with the group \"deploy\""), "{problem}");
+        let somebody = if us().name == "daemon" { "bin" } else { "daemon" };
+        let problem = without_rights(user, somebody).expect("refused");
+        let words = format!("only root can start a process as another user, and this is {somebody}");
+        assert_eq!(problem.message, words);
+        let problem = without_rights(group, "4242").expect("refused");
+        assert_eq!(problem.message, "only root can start a process as another group, and this is 4242");
+        assert_eq!(without_rights(user, &us().name), None);
+        assert_eq!(without_rights(group, &getegid().to_string()), None);
     }
 
     #[test]
     fn finds_who_is_there_and_who_is_not() {
-        let ours = User::from_uid(geteuid()).expect("looked up").expect("we are somebody");
-        assert_eq!(user(&ours.name), None);
+        assert_eq!(user(&us().name), None);
+        assert_eq!(user(&geteuid().to_string()), None);
         let ours = Group::from_gid(getegid()).expect("looked up").expect("we are in a group");
         assert_eq!(group(&ours.name), None);
-        let problem = user("nobody-of-this-name").expect("refused");
-        assert_eq!(problem.message, "there is no user \"nobody-of-this-name\" on this machine");
-        let problem = group("nobody-of-this-name").expect("refused");
-        assert_eq!(problem.message, "there is no group \"nobody-of-this-name\" on this machine");
+        let problem = user("no-such-user").expect("refused");
+        assert_eq!(problem.message, "there is no user \"no-such-user\" on this machine");
+        assert!(user("4294967294").is_some());
+        let problem = group("no-such-group").expect("refused");
+        assert_eq!(problem.message, "there is no group \"no-such-group\" on this machine");
     }
 }

@@ -31,11 +31,11 @@ pub struct Process {
     pub start: Start,
     /// Where it runs. Default: where Vestibule does. Looked up anew at each start, so that a link to the present release is followed.
     pub directory: Option<PathBuf>,
-    /// The user that it runs as. Default: ours.
+    /// The user that it runs as, by name or number. Default: ours.
     pub user: Option<String>,
-    /// The group that it runs as. Default: that of `user`, or ours.
+    /// The group that it runs as, by name or number. Default: that of `user`, or ours.
     pub group: Option<String>,
-    /// Variables added to our environment, in the order of their names.
+    /// Variables added to our environment, in the order of their names; [`Placeholder`]s in their values are to be filled in.
     pub environment: Vec<(String, String)>,
     /// Where its standard output and error go. Default: our log.
     pub output: Output,
@@ -51,8 +51,8 @@ pub struct Process {
     pub on_exit: OnExit,
     /// Longest from its start to its first answer. Default 60 s.
     pub start_timeout: Duration,
-    /// How it is stopped; `None`: as suits the server. Begins with a signal and ends with KILL, or with a wait: what is alive after that
-    /// goes on, and the stop has failed.
+    /// How it is stopped; `None`: as suits the server. Begins with a signal, and ends with KILL or with a wait: what is alive after that
+    /// is killed all the same.
     pub stop_sequence: Option<Vec<StopStep>>,
     /// How it is restarted. Default: as suits the server.
     pub restart: Restart,

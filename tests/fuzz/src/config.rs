@@ -1,7 +1,6 @@
 //! The text of a configuration: understood, or told what is wrong with it and where.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -61,7 +60,7 @@ fn can_be_kept(process: &Process, upstreams: usize, text: &str) {
     if let Start::Owned(command) | Start::Adopted { command: Some(command) } = &process.start {
         assert!(command.first().is_some_and(|program| !program.is_empty()), "{text:?}");
         for word in command {
-            let filled = Placeholder::fill(word, |_| OsStr::new("/path"));
+            let filled = Placeholder::fill(word, |_| Some("/path".into()));
             let is_filled = Placeholder::ALL.iter().any(|placeholder| placeholder.is_in(word));
             assert!(is_filled || filled == **word, "{word:?} became {filled:?}");
             assert!(!word.contains('\0'), "{text:?}");

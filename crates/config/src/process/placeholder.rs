@@ -4,7 +4,7 @@
 //! of `$`, `#`, `%`, `\` and `{` before them. All other braces are left as they are: `${HOME}` of a shell, `#{x}` of Ruby,
 //! `%{time_total}`, `{"a": 1}`, `{}`, `{ x }`, `{1..3}`, `{{x}}`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 /// What a placeholder stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,16 +52,19 @@ impl Placeholder {
         pieces(text).any(|piece| piece == Piece::Placeholder(self))
     }
 
-    /// `text` with what `value` gives in the places of placeholders. Text that no configuration gave may have unknown ones: they
-    /// are left as they are.
+    /// `text` with what `value` gives in the places of placeholders. Those that have no value stay as they are, and so do unknown
+    /// ones, which no configuration has.
     #[must_use]
-    pub fn fill<'v>(text: &str, value: impl Fn(Placeholder) -> &'v OsStr) -> OsString {
+    pub fn fill(text: &str, value: impl Fn(Placeholder) -> Option<OsString>) -> OsString {
         let mut filled = OsString::with_capacity(text.len());
+        let as_it_is = |name: &str| format!("{{{name}}}").into();
         for piece in pieces(text) {
             match piece {
                 Piece::Text(text) => filled.push(text),
-                Piece::Placeholder(placeholder) => filled.push(value(placeholder)),
-                Piece::Unknown(name) => filled.push(format!("{{{name}}}")),
+                Piece::Placeholder(placeholder) => {
+                    filled.push(value(placeholder).unwrap_or_else(|| as_it_is(placeholder.as_str())));
+                }
+                Piece::Unknown(name) => filled.push(as_it_is(name)),
             }
         }
         filled
@@ -111,10 +114,10 @@ mod tests {
 
     fn filled(text: &str) -> String {
         let value = |placeholder| match placeholder {
-            Placeholder::Socket => OsStr::new("/s"),
-            Placeholder::PidFile => OsStr::new("/p"),
-            Placeholder::Name => OsStr::new("n"),
-            Placeholder::Directory => OsStr::new("/d"),
+            Placeholder::Socket => Some("/s".into()),
+            Placeholder::PidFile => Some("/p".into()),
+            Placeholder::Name => Some("n".into()),
+            Placeholder::Directory => Some("/d".into()),
         };
         Placeholder::fill(text, value).into_string().expect("UTF-8")
     }
@@ -165,5 +168,6 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(filled("{sokcet}"), "{sokcet}");
+        assert_eq!(Placeholder::fill("a{socket}b", |_| None), "a{socket}b");
     }
 }

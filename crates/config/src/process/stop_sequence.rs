@@ -12,7 +12,7 @@ use crate::value::{self, describe};
 
 /// The longest that a whole sequence may take.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// What a last signal is given to be heeded, where nothing is written behind it.
+/// What a last signal is given to be heeded, where nothing is written behind it: KILL is what follows.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
 /// Reads `["QUIT", "30s", "TERM", "11s", "KILL"]`, or `["quit", 30, "term", 11, "kill"]` as bluepill writes it.

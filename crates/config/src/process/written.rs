@@ -251,11 +251,12 @@ impl<'d> Written<'d> {
     }
 }
 
-/// A user's or a group's name; whether there is one of it, the machine tells.
+/// A user's or a group's name or number; whether there is one of it, the machine tells.
 fn account(value: &DeValue<'_>, example: &str) -> Result<String, Problem> {
     if value.is_integer() {
-        let problem = Problem::new(format!("expected a name, found {}", describe(value)));
-        return Err(problem.instead(format!("write the name that has this number, such as \"{example}\"")));
+        // The highest number means "as it is" to the kernel.
+        let number: u32 = value::integer(0..=u64::from(u32::MAX) - 1)(value)?;
+        return Ok(number.to_string());
     }
     let name = value::text(value, example)?;
     if name.is_empty()

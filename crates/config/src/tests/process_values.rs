@@ -258,7 +258,7 @@ fn refuses_wrong_places_accounts_and_variables() {
         ("directory = \"current\"", 13, "not absolute", "/srv/app/current"),
         ("output = \"app.log\"", 10, "no place for its output", "\"log\""),
         ("output = \"stdout\"", 10, "no place for its output", "a file from the root"),
-        ("user = 1000", 8, "expected a name, found the number 1000", "\"deploy\""),
+        ("user = -1", 8, "out of bounds", "from 0 to 4294967294"),
         ("user = \"\"", 8, "is not a name", "\"deploy\""),
         ("group = \"a:b\"", 9, "is not a name", "\"deploy\""),
         ("environment = { \"A-B\" = \"c\" }", 17, "cannot be the name of a variable", "letters"),
@@ -284,6 +284,8 @@ fn refuses_wrong_places_accounts_and_variables() {
     ] {
         assert_wrong_with(keys, column, message, instead);
     }
+    let numbers = with("user = 1000\ngroup = \"33\"");
+    assert_eq!((numbers.user.as_deref(), numbers.group.as_deref()), (Some("1000"), Some("33")));
     let variables = with("environment = { B = 1_000, A = false, _C9 = \"${x} {\" }").environment;
     let variables: Vec<_> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(variables, [("A", "false"), ("B", "1000"), ("_C9", "${x} {")]);
