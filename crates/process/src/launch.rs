@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::getrlimit;
 use rustix::thread::{CapabilitySet, capabilities};
-use vestibule_config::{Process, ProcessLimits};
+use vestibule_config::{Placeholder, Process, ProcessLimits};
 
 use crate::error::Error;
 use crate::open_files::open_files;
@@ -100,7 +100,12 @@ impl Launch {
         launch.environment = told
             .into_iter()
             .filter_map(|(name, path)| Some((name.into(), path.as_ref()?.clone().into())))
-            .chain(process.environment.iter().map(|(name, value)| (name.into(), value.into())))
+            .chain(
+                process
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name.into(), places.put_into(value, directory))),
+            )
             .collect();
         launch.directory = directory.map(Path::to_owned);
         launch.user.clone_from(&process.user);
@@ -300,43 +305,17 @@ fn checked_directory(directory: &Path) -> Result<PathBuf, Error> {
 }
 
 impl Places {
-    /// Puts the places into one word of a command. What is not in braces, or has no place, stays as it is.
+    /// Puts the places into one word of a command, or into the value of a variable. What has no place stays as it is.
     pub fn put_into(&self, word: &str, directory: Option<&Path>) -> OsString {
-        let mut text = OsString::new();
-        let mut rest = word;
-        while let Some(start) = rest.find('{') {
-            let (before, from) = rest.split_at(start);
-            text.push(before);
-            let place = from.find('}').and_then(|end| {
-                let (name, behind) = (from.get(1..end)?, from.get(end + 1..)?);
-                Some((self.place(name, directory)?, behind))
-            });
-            match place {
-                Some((place, behind)) => {
-                    text.push(place);
-                    rest = behind;
-                }
-                None => {
-                    text.push("{");
-                    rest = from.get(1..).unwrap_or_default();
-                }
-            }
-        }
-        text.push(rest);
-        text
-    }
-
-    fn place(&self, name: &str, directory: Option<&Path>) -> Option<OsString> {
-        match name {
-            "name" => Some(self.name.clone().into()),
-            "socket" => self.socket.clone().map(Into::into),
-            "pid_file" => self.pid_file.clone().map(Into::into),
-            "directory" => match directory {
+        Placeholder::fill(word, |placeholder| match placeholder {
+            Placeholder::Name => Some(self.name.clone().into()),
+            Placeholder::Socket => self.socket.clone().map(Into::into),
+            Placeholder::PidFile => self.pid_file.clone().map(Into::into),
+            Placeholder::Directory => match directory {
                 Some(directory) => std::path::absolute(directory).ok().map(Into::into),
                 None => std::env::current_dir().ok().map(Into::into),
             },
-            _ => None,
-        }
+        })
     }
 }
 
@@ -359,9 +338,9 @@ mod tests {
     #[test]
     fn puts_its_places_into_the_command_once() {
         let put = |word| places().put_into(word, Some(Path::new("/srv"))).into_string().expect("text");
-        assert_eq!(put("unix://{socket}?umask={{pid_file}}"), "unix:///s/{name}?umask={/p}");
+        assert_eq!(put("unix://{socket}?umask={pid_file}"), "unix:///s/{name}?umask=/p");
         assert_eq!(put("{name}-{directory}"), "app-/srv");
-        for other in ["{}", "{other}", "{socket", "a}{", "ä{ö}", ""] {
+        for other in ["{}", "{other}", "{socket", "a}{", "ä{ö}", "", "${name}", "{{name}}"] {
             assert_eq!(put(other), other);
         }
         let nowhere = Places { socket: None, ..places() };
@@ -372,7 +351,7 @@ mod tests {
     fn tells_the_application_its_places_unless_the_operator_did() {
         let mut process = process();
         process.environment =
-            vec![("CUSTOM_WEB_PID_FILE".into(), "/mine".into()), ("A".into(), "{name}".into())];
+            vec![("CUSTOM_WEB_PID_FILE".into(), "/mine".into()), ("A".into(), "${name} {name}".into())];
         let command = ["sh".to_owned(), "{pid_file}".to_owned()];
         let launch = Launch::of(&process, &command, &places()).expect("a command");
         let settings = launch.settings().expect("all is there");
@@ -382,7 +361,7 @@ mod tests {
         };
         assert_eq!(value("CUSTOM_WEB_SOCKET_FILE"), Some("/s/{name}"));
         assert_eq!(value("CUSTOM_WEB_PID_FILE"), Some("/mine"));
-        assert_eq!((value("A"), value("PWD")), (Some("{name}"), Some("/")));
+        assert_eq!((value("A"), value("PWD")), (Some("${name} app"), Some("/")));
         assert_eq!(value("PATH"), std::env::var("PATH").ok().as_deref());
         assert_eq!(settings.arguments, ["/p"]);
         assert!(Launch::of(&process, &[], &places()).is_none());
