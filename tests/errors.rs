@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use crate::support::client::{Client, Response};
 use crate::support::dir::Dir;
@@ -52,6 +53,44 @@ fn refuses_a_socket_path_that_is_a_directory() {
     let ended = Vestibule::refused(&dir, &config(&dir, ""));
     assert_eq!(ended.status, Some(2), "{}", ended.stderr);
     tells(&ended, "6:", &["directory", "web_server.sock"]);
+}
+
+/// What `vestibule check` says without a configuration, or with `text` for one, where the environment has these variables.
+fn checked_where(text: Option<&str>, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let dir = Dir::new();
+    if let Some(text) = text {
+        std::fs::write(dir.join("vestibule.toml"), text).expect("written");
+    }
+    let check = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .arg("check")
+        .current_dir(dir.path())
+        .env_remove("CUSTOM_WEB_SOCKET_FILE")
+        .env_remove("CUSTOM_WEB_PID_FILE")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("vestibule runs");
+    (check.status.code(), String::from_utf8_lossy(&check.stderr).into_owned())
+}
+
+#[test]
+fn names_the_variable_that_is_no_path() {
+    for text in [None, Some("workers = 1")] {
+        let (code, said) =
+            checked_where(text, &[("CUSTOM_WEB_SOCKET_FILE", ""), ("CUSTOM_WEB_PID_FILE", "a.pid")]);
+        assert_eq!(code, Some(2), "{said}");
+        for words in ["CUSTOM_WEB_SOCKET_FILE is empty", "CUSTOM_WEB_PID_FILE is not an absolute path: a.pid"]
+        {
+            assert!(said.contains(words), "no {words:?} in {said}");
+        }
+        let right = [("CUSTOM_WEB_SOCKET_FILE", "/tmp/a.sock"), ("CUSTOM_WEB_PID_FILE", "/tmp/a.pid")];
+        assert_eq!(checked_where(text, &right).0, Some(0));
+    }
+    // The variable is what a listener may not be at.
+    let listener = "[[listen]]\naddress = \"unix:/tmp/vestibule-errors-a.sock\"";
+    let (code, said) =
+        checked_where(Some(listener), &[("CUSTOM_WEB_SOCKET_FILE", "/tmp/vestibule-errors-a.sock")]);
+    assert!(code == Some(2) && said.contains("this is where the upstream `app` listens"), "{said}");
+    assert_eq!(checked_where(Some(listener), &[]).0, Some(0));
 }
 
 #[test]
