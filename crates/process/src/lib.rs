@@ -2,6 +2,12 @@
 //!
 //! An [`Application`] is a process that we started and can signal, wait for and stop; a [`Launch`] is how it is
 //! started. A [`PidFile`] is where an application writes its PID; a [`Running`] is any process, as `/proc` shows it.
+//!
+//! A [`Life`] is one process and no other that gets its PID; a [`Tree`] is it with its descendants and what they take, a
+//! [`Kind`] which server they are; [`Members`] are all that belong to an application, wherever they hang. [`spawn`] starts, an [`Exit`]
+//! waits for the end of any process, a [`Reaper`] leaves no zombie. [`holds`] says who is behind a socket, [`vacate`] makes its path
+//! free.
+//!
 //! Whether the application answers requests is another matter: that is an upstream's state.
 
 mod alert;

@@ -139,7 +139,7 @@ mod tests {
         (first, tree)
     }
 
-    fn titles<'a>(tree: &'a Tree, kind: Kind) -> Vec<&'a str> {
+    fn titles(tree: &Tree, kind: Kind) -> Vec<&str> {
         workers(tree, kind).into_iter().map(|worker| worker.title.as_str()).collect()
     }
 

@@ -61,10 +61,10 @@ enum Weight {
 
 impl Tree {
     /// The process with this PID and its descendants now, the process itself first and a parent before its children.
-    /// Empty when there is no such process. One scan of `/proc`; memory is not read yet.
+    /// Empty when there is no such process, and when we have no descriptors left to look. Memory is not read yet.
     #[must_use]
     pub fn of(pid: u32) -> Self {
-        Tree::from_table(pid, &Table::read())
+        Tree::from_table(pid, &Table::below(pid))
     }
 
     pub(crate) fn from_table(root: u32, table: &Table) -> Self {

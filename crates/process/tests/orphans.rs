@@ -1,6 +1,7 @@
 //! Orphans, zombies and all that belongs to an application, with real processes. In a process of its own, since being a
 //! subreaper is a matter of the whole process.
 
+// A test says what is wrong by panicking; clippy's exception for tests does not reach the functions around them.
 #![allow(clippy::expect_used)]
 
 use std::future::Future;
