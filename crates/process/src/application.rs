@@ -5,18 +5,17 @@ use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
 
 use crate::error::Error;
+use crate::exit::{self, Exit};
 use crate::launch::{Launch, Prepared};
 
 /// A process that we started. Dropping it neither ends nor signals the process, but closes its lifeline
 /// ([`Launch::lifeline`]), if it has one.
 #[derive(Debug)]
 pub struct Application {
-    child: Child,
-    pid: u32,
+    exit: Exit,
     _lifeline: Option<OwnedFd>,
 }
 
@@ -30,41 +29,40 @@ pub struct Ended {
 }
 
 impl Application {
-    /// Starts it. To be called inside a tokio runtime, which has to be there for as long as the application is waited
-    /// for.
+    /// Starts it. May wait, as [`Launch::prepare`].
     ///
     /// # Errors
     /// As [`Launch::prepare`], and [`Error::Start`] when there is no process to be had.
     pub fn start(launch: &Launch) -> Result<Self, Error> {
-        let failed = |source| Error::Start { program: launch.program().to_owned(), source };
-        let Prepared { command, lifeline } = launch.prepare()?;
-        let child = Command::from(command).spawn().map_err(failed)?;
-        let pid = child.id().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        Ok(Application { child, pid, _lifeline: lifeline })
+        let Prepared { mut command, lifeline } = launch.prepare()?;
+        let (_, exit) = exit::spawn(&mut command).map_err(|error| match error {
+            // Of which it is the launcher that could not be started.
+            Error::Start { source, .. } => Error::Start { program: launch.program().to_owned(), source },
+            other => other,
+        })?;
+        Ok(Application { exit, _lifeline: lifeline })
     }
 
     /// Its PID; after its end, the one that it had.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.exit.life().pid
     }
 
     /// Sends it a signal.
     ///
     /// # Errors
-    /// [`Error::HasEnded`] once its end has been seen: the PID may be another's then.
+    /// [`Error::HasEnded`], and [`Error::Signal`] when it may not be sent.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        // Until we have waited for it the PID stays taken, by a zombie at least: nobody else can be hit.
-        let pid = self.child.id().ok_or(Error::HasEnded { pid: self.pid })?;
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Error::HasEnded { pid })?;
-        kill_process(pid, signal).map_err(|error| Error::Signal { pid: self.pid, source: error.into() })
+        self.exit.life().signal(signal)
     }
 
-    /// Waits for its end; at once when it has ended. May be abandoned and called again.
+    /// Waits for its end; at once when it has ended. May be abandoned and called again. To be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`Error::Wait`] when somebody else has waited for it.
     pub async fn ended(&mut self) -> Result<ExitStatus, Error> {
-        self.child.wait().await.map_err(|source| Error::Wait { pid: self.pid, source })
+        let status = self.exit.ended().await;
+        self.known(status)
     }
 
     /// How it ended, if it has.
@@ -72,7 +70,12 @@ impl Application {
     /// # Errors
     /// [`Error::Wait`] when somebody else has waited for it.
     pub fn has_ended(&mut self) -> Result<Option<ExitStatus>, Error> {
-        self.child.try_wait().map_err(|source| Error::Wait { pid: self.pid, source })
+        self.exit.try_ended().map(|status| self.known(status)).transpose()
+    }
+
+    fn known(&self, status: Option<ExitStatus>) -> Result<ExitStatus, Error> {
+        let taken = || io::Error::other("somebody else has taken its status");
+        status.ok_or_else(|| Error::Wait { pid: self.pid(), source: taken() })
     }
 
     /// Asks it by `signal` to end and waits; when `patience` is over, by SIGKILL.
