@@ -225,10 +225,11 @@ fn is_same(one: &File, other: &File) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::fs::OpenOptions;
     use std::io::Write as _;
     use std::os::unix::fs::MetadataExt as _;
-    use std::sync::Mutex;
+    use std::sync::Once;
 
     use super::*;
 
@@ -259,13 +260,17 @@ mod tests {
         }
     }
 
-    /// What a log got, as one text.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    thread_local! {
+        /// What this thread logged. One subscriber for all threads: with one for each, what another thread does first decides
+        /// whether an event is made at all.
+        static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+
+    struct Log;
 
     impl io::Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
             Ok(bytes.len())
         }
 
@@ -276,17 +281,14 @@ mod tests {
 
     /// The messages that `run` logs.
     fn logged(run: impl FnOnce()) -> Vec<String> {
-        let log = Log::default();
-        let into = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .without_time()
-            .with_ansi(false)
-            .with_level(false)
-            .with_writer(move || into.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, run);
-        let bytes = log.0.lock().unwrap().clone();
-        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+        static STARTED: Once = Once::new();
+        STARTED.call_once(|| {
+            let format = tracing_subscriber::fmt().without_time().with_ansi(false).with_level(false);
+            format.with_writer(|| Log).init();
+        });
+        LOGGED.take();
+        run();
+        String::from_utf8(LOGGED.take()).expect("text").lines().map(str::to_owned).collect()
     }
 
     #[test]
