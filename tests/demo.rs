@@ -354,3 +354,32 @@ fn its_page_shows_in_a_browser_what_was_answered_held_and_failed() {
         browser.is_true("document.querySelector('.tile.failed.bad') !== null")
     });
 }
+
+#[test]
+fn gives_its_application_none_of_its_own_sockets_and_files() {
+    let dir = Dir::new();
+    let demo = Demo::start(&dir, "60");
+    let mut visitor = Client::connect(demo.address).expect("connected");
+    assert_eq!(visitor.get("/work?1").expect("answered").status, 200);
+    // Sockets and pipes have numbers of their own; others of the same kind may have one name.
+    let open = |pid: u32| -> HashSet<PathBuf> {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("its files").flatten();
+        let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        let has_number = |target: &Path| {
+            let name = target.to_string_lossy();
+            name.starts_with("socket:[") || name.starts_with("pipe:[")
+        };
+        targets.filter(|target| has_number(target)).collect()
+    };
+    let output =
+        |pid: u32| [1, 2].map(|number| fs::read_link(format!("/proc/{pid}/fd/{number}")).expect("output"));
+    let (ours, its) = (demo.child.id(), demo.application());
+    let shared: Vec<PathBuf> = open(ours).intersection(&open(its)).cloned().collect();
+    let passed_on = output(ours);
+    // Its input is the lifeline, of which we have the other end.
+    let lifeline = fs::read_link(format!("/proc/{its}/fd/0")).expect("its input");
+    let leaked: Vec<&PathBuf> =
+        shared.iter().filter(|file| **file != lifeline && !passed_on.contains(file)).collect();
+    assert!(open(ours).len() > 5, "we have sockets");
+    assert_eq!(leaked, Vec::<&PathBuf>::new());
+}

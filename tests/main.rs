@@ -25,6 +25,7 @@ mod intermediary;
 mod keeper;
 mod kept;
 mod kill;
+mod launch;
 mod limits;
 mod memory;
 mod proxy_protocol;
