@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::output::{Line, Output};
 use crate::status::Status;
 
 /// What somebody wants of an application.
@@ -70,13 +71,28 @@ pub struct Ask {
 pub struct Handle {
     asks: mpsc::Sender<Ask>,
     status: watch::Receiver<Status>,
+    output: Option<Output>,
 }
 
 impl Handle {
     /// For whoever takes the commands from the other end of `asks`, and writes the status.
     #[must_use]
     pub fn new(asks: mpsc::Sender<Ask>, status: watch::Receiver<Status>) -> Self {
-        Handle { asks, status }
+        Handle { asks, status, output: None }
+    }
+
+    /// The same, with what the application writes.
+    #[must_use]
+    pub fn with_output(self, output: Output) -> Self {
+        Handle { output: Some(output), ..self }
+    }
+
+    /// The last `count` lines that it wrote since it was started, oldest first; see [`Output::recent`]. None without an output.
+    pub async fn last_lines(&self, count: usize) -> Vec<Line> {
+        match &self.output {
+            Some(output) => output.recent(count).await,
+            None => Vec::new(),
+        }
     }
 
     /// Gives a command and waits until it has ended, which may take minutes. Whoever stops waiting does not stop the command.

@@ -6,10 +6,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+use crate::output::{Line, seconds};
 use crate::tail::{LONGEST_LINE, MOST, as_text};
 
 /// Bytes and lines that one turn passes on: with 20 ms between two, 3 MB and 25,000 lines per second.
@@ -42,8 +43,10 @@ pub(crate) struct Follower {
     since: Instant,
     /// Whether what comes next is the rest of a line that was left out.
     is_in_gap: bool,
-    recent: VecDeque<String>,
+    recent: VecDeque<Line>,
     recent_bytes: usize,
+    /// The number of the last line.
+    count: u64,
     lost: Arc<AtomicU64>,
     buffer: Vec<u8>,
 }
@@ -62,6 +65,7 @@ impl Follower {
             is_in_gap: false,
             recent: VecDeque::new(),
             recent_bytes: 0,
+            count: 0,
             lost,
             buffer: vec![0; TURN],
         };
@@ -92,9 +96,14 @@ impl Follower {
     }
 
     /// The last lines since [`Follower::begin`], the unfinished one too.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let unfinished = as_text(&self.partial);
-        self.recent.iter().cloned().chain(Some(unfinished).filter(|line| !line.is_empty())).collect()
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        let unfinished = self.line(as_text(&self.partial));
+        self.recent.iter().cloned().chain(Some(unfinished).filter(|line| !line.text.is_empty())).collect()
+    }
+
+    /// What the next line is, if it ends now.
+    fn line(&self, text: String) -> Line {
+        Line { number: self.count + 1, when: seconds(SystemTime::now()), text }
     }
 
     /// Reads what there is, for a bounded number of turns.
@@ -179,18 +188,19 @@ impl Follower {
     }
 
     fn finish_line(&mut self) {
-        let line = as_text(&self.partial);
+        let line = self.line(as_text(&self.partial));
         self.partial.clear();
-        if line.is_empty() {
+        if line.text.is_empty() {
             return;
         }
-        tracing::info!(target: "app", process = %self.name, "{line}");
-        self.recent_bytes += line.len();
+        tracing::info!(target: "app", process = %self.name, "{}", line.text);
+        self.recent_bytes += line.text.len();
+        self.count = line.number;
         self.recent.push_back(line);
         while self.recent_bytes > MOST
             && let Some(oldest) = self.recent.pop_front()
         {
-            self.recent_bytes -= oldest.len();
+            self.recent_bytes -= oldest.text.len();
         }
     }
 
@@ -254,6 +264,11 @@ mod tests {
             self.writer.write_all(text.as_ref()).expect("written");
         }
 
+        /// The last lines, without their numbers and times.
+        fn lines(&self) -> Vec<String> {
+            self.follower.lines().into_iter().map(|line| line.text).collect()
+        }
+
         /// Bytes that the file takes on the disk.
         fn on_disk(&self) -> u64 {
             self.writer.metadata().expect("found").blocks() * 512
@@ -309,7 +324,7 @@ mod tests {
         let mut stand = stand();
         stand.write(b"a\xffb\x1b\n");
         stand.follower.catch_up();
-        assert_eq!(stand.follower.lines(), ["a\u{fffd}b"]);
+        assert_eq!(stand.lines(), ["a\u{fffd}b"]);
     }
 
     #[test]
@@ -320,7 +335,7 @@ mod tests {
         stand.follower.begin(file);
         stand.write("ours\n");
         stand.follower.catch_up();
-        assert_eq!(stand.follower.lines(), ["ours"]);
+        assert_eq!(stand.lines(), ["ours"]);
     }
 
     #[test]
@@ -331,7 +346,7 @@ mod tests {
         stand.follower.begin(None);
         stand.write("new\nand more");
         stand.follower.catch_up();
-        assert_eq!(stand.follower.lines(), ["new", "and more"]);
+        assert_eq!(stand.lines(), ["new", "and more"]);
     }
 
     #[test]
@@ -340,7 +355,7 @@ mod tests {
         stand.write("a".repeat(3 * LONGEST_LINE + 1));
         stand.write("\nb\n");
         stand.follower.catch_up();
-        let lengths: Vec<usize> = stand.follower.lines().iter().map(String::len).collect();
+        let lengths: Vec<usize> = stand.lines().iter().map(String::len).collect();
         assert_eq!(lengths, [LONGEST_LINE, LONGEST_LINE, LONGEST_LINE, 1, 1]);
         assert_eq!(stand.follower.lost(), 0);
     }
@@ -353,7 +368,7 @@ mod tests {
         }
         stand.follower.catch_up();
         stand.follower.catch_up();
-        let lines = stand.follower.lines();
+        let lines = stand.lines();
         assert_eq!(lines.last().map(String::as_str), Some("line 19999"));
         assert!(lines.iter().map(String::len).sum::<usize>() <= MOST);
         assert_eq!(stand.follower.lost(), 0);
@@ -368,7 +383,7 @@ mod tests {
             assert!(stand.on_disk() <= 2 * PIECE, "{} bytes after {round} rounds", stand.on_disk());
         }
         assert_eq!(stand.follower.lost(), 0);
-        assert!(stand.follower.lines().last().is_some_and(|line| line.starts_with("63 ")));
+        assert!(stand.lines().last().is_some_and(|line| line.starts_with("63 ")));
     }
 
     #[test]
@@ -383,7 +398,7 @@ mod tests {
         }
         assert!(longest <= 2 * PIECE, "{longest}");
         assert_eq!(stand.follower.lost(), 0);
-        assert!(stand.follower.lines().last().is_some_and(|line| line.starts_with("63 ")));
+        assert!(stand.lines().last().is_some_and(|line| line.starts_with("63 ")));
     }
 
     /// Every byte of a flood is either passed on or counted, and the disk keeps little of it.
@@ -421,7 +436,7 @@ mod tests {
         stand.writer.set_len(0).expect("emptied");
         stand.write("b\n");
         stand.follower.catch_up();
-        assert_eq!(stand.follower.lines(), ["a longer line", "b"]);
+        assert_eq!(stand.lines(), ["a longer line", "b"]);
     }
 
     #[test]

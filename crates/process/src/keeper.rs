@@ -139,7 +139,8 @@ impl<T: Traffic> Keeper<T> {
             good: None,
             process,
         };
-        Ok((keeper, Handle::new(asks, seen)))
+        let handle = Handle::new(asks, seen).with_output(keeper.output.clone());
+        Ok((keeper, handle))
     }
 
     /// Keeps it until `ending` says that Vestibule ends; then stops it or leaves it.

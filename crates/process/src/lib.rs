@@ -73,7 +73,7 @@ pub use life::Life;
 pub use members::{MEMBER_OF, Members};
 pub use memory::{Glance, Memory, Reading};
 pub use open_files::raise_open_files;
-pub use output::Output;
+pub use output::{Line, Output};
 pub use pid_file::PidFile;
 pub use reaper::Reaper;
 pub use recognise::{Kind, recognise, workers};

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
 use tokio::sync::oneshot;
@@ -27,6 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ASKS: usize = 16;
 /// Between two complaints about lost output.
 const COMPLAINTS: Duration = Duration::from_secs(10);
+
+/// A line that an application wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Which one it is, counted from 1 since we follow its output; 0 where nobody counts, in a file of the operator's.
+    pub number: u64,
+    /// When it came, in seconds since 1970; in a file of the operator's, when that was last written.
+    pub when: u64,
+    /// The line, without its end.
+    pub text: String,
+}
 
 /// The output of one application, over all of its starts. A thread of its own follows the file, because the disk and our log may
 /// each make it wait; it ends with the last clone.
@@ -50,7 +61,7 @@ enum Ask {
     /// The application is about to start: what comes from here on is its. The file, if it was opened anew.
     Start(Option<File>, SyncSender<()>),
     /// The last lines since the start.
-    Lines(usize, oneshot::Sender<Vec<String>>),
+    Lines(usize, oneshot::Sender<Vec<Line>>),
 }
 
 impl Output {
@@ -86,6 +97,11 @@ impl Output {
     /// The last `count` lines since the last start, oldest first: of the last 64 KiB, the unfinished one at the end too. Waits 1 s
     /// at most.
     pub async fn last_lines(&self, count: usize) -> Vec<String> {
+        self.recent(count).await.into_iter().map(|line| line.text).collect()
+    }
+
+    /// The same lines, each with its number and its time.
+    pub async fn recent(&self, count: usize) -> Vec<Line> {
         let (answer, lines) = oneshot::channel();
         if self.shared.asks.try_send(Ask::Lines(count, answer)).is_err() {
             return Vec::new();
@@ -147,6 +163,18 @@ fn open_for_reading(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The last lines of the operator's file behind `start`.
+fn lines_of_own(path: &Path, start: u64) -> Vec<Line> {
+    let written = std::fs::metadata(path).and_then(|found| found.modified());
+    let when = seconds(written.unwrap_or(SystemTime::UNIX_EPOCH));
+    tail::lines(path, start).into_iter().map(|text| Line { number: 0, when, text }).collect()
+}
+
+/// Seconds since 1970.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The thread: passes on what comes, until nobody asks any more.
 fn follow(mut follower: Follower, own: Option<&Path>, asked: &Receiver<Ask>) {
     let mut pause = LONG;
@@ -163,7 +191,7 @@ fn follow(mut follower: Follower, own: Option<&Path>, asked: &Receiver<Ask>) {
             Ok(Ask::Lines(count, answer)) => {
                 follower.catch_up();
                 let mut lines = follower.lines();
-                lines.extend(own.map(|path| tail::lines(path, start_of_own)).unwrap_or_default());
+                lines.extend(own.map(|path| lines_of_own(path, start_of_own)).unwrap_or_default());
                 lines.drain(..lines.len().saturating_sub(count));
                 let _ = answer.send(lines);
             }
@@ -216,6 +244,31 @@ mod tests {
     }
 
     /// A Vestibule that was killed leaves its application's file behind.
+    #[tokio::test]
+    async fn tells_new_lines_from_old_ones_over_all_starts() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let output = Output::new("app", dir.path(), &Destination::Log).expect("followed");
+        let before = seconds(SystemTime::now());
+        writeln!(started(&output), "a\nb").expect("written");
+        let first = output.recent(5).await;
+        writeln!(started(&output), "a").expect("written");
+        let second = output.recent(5).await;
+        let numbers = |lines: &[Line]| lines.iter().map(|line| line.number).collect::<Vec<_>>();
+        assert_eq!((numbers(&first), numbers(&second)), (vec![1, 2], vec![3]));
+        assert!(first.iter().all(|line| (before..=seconds(SystemTime::now())).contains(&line.when)));
+        let own = dir.path().join("own.log");
+        std::fs::write(&own, "from before\n").expect("written");
+        let output = Output::new("own", dir.path(), &Destination::File(own.clone())).expect("followed");
+        assert_eq!(output.recent(5).await, []);
+        let mut file = OpenOptions::new().append(true).open(&own).expect("opened");
+        writeln!(file, "since then").expect("written");
+        let lines = output.recent(5).await;
+        let told: Vec<_> = lines.iter().map(|line| (line.number, line.text.as_str())).collect();
+        assert_eq!(told, [(0, "since then")]);
+        // The clock of files is a little behind.
+        assert!(lines.iter().all(|line| line.when + 1 >= before));
+    }
+
     #[tokio::test]
     async fn goes_on_with_the_file_of_an_application_that_runs_already() {
         let dir = tempfile::tempdir().expect("a directory");

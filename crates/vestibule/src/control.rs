@@ -38,30 +38,6 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// After an accept that failed: most likely there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the control socket needs of the applications' output. Whoever follows a log asks four times a second.
-pub(crate) trait Output {
-    /// The last lines that the process `name` wrote since it was started, oldest first, at most `most` of them.
-    fn last_lines(&self, name: &str, most: usize) -> Vec<OutputLine>;
-}
-
-/// A line that an application wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OutputLine {
-    /// Which of its lines, counted since Vestibule began to follow them: tells new ones from old ones.
-    pub(crate) number: u64,
-    /// When it was read, in seconds since 1970.
-    pub(crate) when: u64,
-    /// The line, without its end.
-    pub(crate) text: String,
-}
-
-/// For applications whose output is nowhere to be read.
-impl Output for () {
-    fn last_lines(&self, _name: &str, _most: usize) -> Vec<OutputLine> {
-        Vec::new()
-    }
-}
-
 /// Opens the control socket, or says why there is none. One at a usual place is not worth a site that is down: then a warning is
 /// all. To be called inside a tokio runtime.
 ///
@@ -88,7 +64,6 @@ pub(crate) async fn open(place: &Place) -> Result<Option<Claim>, Unclaimed> {
 pub(crate) struct Server {
     /// The applications, in the order of the configuration.
     pub(crate) handles: Vec<Handle>,
-    pub(crate) output: Box<dyn Output>,
     /// Asked when somebody wants Vestibule to end.
     pub(crate) quit: Quit,
 }

@@ -120,7 +120,7 @@ pub(crate) fn run_bound(
         let directory = claim.path().parent().unwrap_or(Path::new("/"));
         let keepers = Keepers::start(&config, &upstreams, directory)?;
         let handles = keepers.handles().to_vec();
-        let answers = control::Server { handles, output: Box::new(()), quit: quit.clone() };
+        let answers = control::Server { handles, quit: quit.clone() };
         tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
         let code = until_ended(server, &config, log.as_ref(), &mut signals, &quit).await;
         let ending = if quit.is_asked() { Ending::Leave } else { Ending::AsConfigured };

@@ -74,7 +74,7 @@ fn each_outcome_has_its_words_and_its_exit_status() {
         ] {
             let (keeper, handle) = Keeper::new("app");
             let asked = answers(keeper, outcome);
-            let stand = Stand::new(vec![handle], Box::new(())).await;
+            let stand = Stand::new(vec![handle]).await;
             let told = told(&stand, "restart app").await;
             assert_eq!((told.exit, told.out.as_str(), told.err.as_str()), (exit, out, err));
             assert_eq!(*asked.borrow(), [Command::Restart]);
@@ -98,7 +98,7 @@ fn every_verb_reaches_every_process() {
                 answers(one, Outcome::Done("so".to_owned())),
                 answers(two, Outcome::Failed("no".to_owned())),
             );
-            let stand = Stand::new(vec![first, second], Box::new(())).await;
+            let stand = Stand::new(vec![first, second]).await;
             let told = told(&stand, verb).await;
             assert_eq!((told.exit, told.out.as_str()), (Exit::Failed, "one: so (0.0 s)\n"));
             assert_eq!(told.err, "vestibule: two: no\n");
@@ -111,7 +111,7 @@ fn every_verb_reaches_every_process() {
 fn when_the_time_is_over_it_says_that_the_command_goes_on() {
     run(async {
         let (mut keeper, handle) = Keeper::new("app");
-        let stand = Stand::new(vec![handle], Box::new(())).await;
+        let stand = Stand::new(vec![handle]).await;
         let late = told(&stand, "restart --wait=50ms").await;
         assert_eq!((late.exit, late.out.as_str()), (Exit::Late, ""));
         assert_eq!(late.err, "vestibule: app: restart is not done after 0.1 s; it goes on\n");
@@ -127,7 +127,7 @@ fn when_the_time_is_over_it_says_that_the_command_goes_on() {
 fn without_waiting_it_says_that_the_command_was_accepted() {
     run(async {
         let (mut keeper, handle) = Keeper::new("app");
-        let stand = Stand::new(vec![handle], Box::new(())).await;
+        let stand = Stand::new(vec![handle]).await;
         let accepted = told(&stand, "stop app --no-wait").await;
         assert_eq!((accepted.exit, accepted.out.as_str()), (Exit::Done, "app: stop accepted\n"));
         assert_eq!(keeper.asked().await.command, Command::Stop);
@@ -139,7 +139,7 @@ fn json_of_a_command_has_stable_keys() {
     run(async {
         let (keeper, handle) = Keeper::new("app");
         answers(keeper, Outcome::Failed("it died".to_owned()));
-        let stand = Stand::new(vec![handle], Box::new(())).await;
+        let stand = Stand::new(vec![handle]).await;
         let told = told(&stand, "start --json").await;
         assert_eq!((told.exit, told.err.as_str()), (Exit::Failed, ""));
         let json: serde_json::Value = serde_json::from_str(&told.out).expect("JSON");
@@ -167,7 +167,7 @@ fn a_status_fails_when_something_is_down_that_should_be_up() {
         ] {
             let (keeper, handle) = Keeper::new("app");
             keeper.status.send_modify(|status| (status.phase, status.wish) = (phase, wish));
-            let stand = Stand::new(vec![handle], Box::new(())).await;
+            let stand = Stand::new(vec![handle]).await;
             for line in ["status", "status app", "status --json"] {
                 let told = told(&stand, line).await;
                 assert_eq!(told.exit, exit, "{line}: {phase:?} {wish:?}");
@@ -182,11 +182,11 @@ fn json_of_a_status_is_the_status_as_it_is() {
     run(async {
         let (keeper, handle) = Keeper::new("app");
         keeper.record(7, "started");
-        let stand = Stand::new(vec![handle.clone()], Box::new(())).await;
+        let stand = Stand::new(vec![handle.clone()]).await;
         let told = told(&stand, "status --json").await;
         let statuses: Vec<Status> = serde_json::from_str(&told.out).expect("statuses");
         assert_eq!(statuses, [handle.status()]);
-        let empty = Stand::new(Vec::new(), Box::new(())).await;
+        let empty = Stand::new(Vec::new()).await;
         let none = self::told(&empty, "status --json").await;
         assert_eq!((none.exit, none.out.as_str()), (Exit::Done, "[]\n"));
     });
@@ -198,7 +198,7 @@ fn a_log_is_shown_line_by_line() {
         let (keeper, handle) = Keeper::new("app");
         keeper.record(1_700_000_000, "started");
         keeper.record(1_700_000_001, "it answers");
-        let stand = Stand::new(vec![handle], Box::new(())).await;
+        let stand = Stand::new(vec![handle]).await;
         let log = told(&stand, "log").await;
         assert_eq!(log.exit, Exit::Done);
         assert_eq!(log.out, "2023-11-14T22:13:20Z app: started\n2023-11-14T22:13:21Z app: it answers\n");
@@ -212,7 +212,7 @@ fn a_log_is_shown_line_by_line() {
 fn an_unknown_name_is_refused() {
     run(async {
         let (_keeper, handle) = Keeper::new("app");
-        let stand = Stand::new(vec![handle], Box::new(())).await;
+        let stand = Stand::new(vec![handle]).await;
         for line in ["restart web", "status web", "log web"] {
             let told = told(&stand, line).await;
             assert_eq!((told.exit, told.out.as_str()), (Exit::Refused, ""));
@@ -224,7 +224,7 @@ fn an_unknown_name_is_refused() {
 #[test]
 fn quit_waits_for_the_end_and_says_so_when_it_does_not_come() {
     run(async {
-        let stand = Stand::new(Vec::new(), Box::new(())).await;
+        let stand = Stand::new(Vec::new()).await;
         let late = told(&stand, "quit --wait=50ms").await;
         assert_eq!(late.exit, Exit::Late, "{}", late.err);
         assert!(stand.quit.is_asked());

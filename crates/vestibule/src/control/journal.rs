@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use vestibule_process::{Event, Handle};
 
-use super::Output;
 use super::protocol::{Entry, MOST_LINES, Source};
 
 /// A reader of the logs of some applications, who knows what was read already.
@@ -32,17 +31,17 @@ impl Journal {
     }
 
     /// The last `most` entries, oldest first.
-    pub(super) fn past(&mut self, output: &dyn Output, most: usize) -> Vec<Entry> {
-        let mut entries = self.read(output, most.max(1));
+    pub(super) async fn past(&mut self, most: usize) -> Vec<Entry> {
+        let mut entries = self.read(most.max(1)).await;
         entries.split_off(entries.len().saturating_sub(most))
     }
 
     /// What came since the last reading, oldest first.
-    pub(super) fn news(&mut self, output: &dyn Output) -> Vec<Entry> {
-        self.read(output, MOST_LINES as usize)
+    pub(super) async fn news(&mut self) -> Vec<Entry> {
+        self.read(MOST_LINES as usize).await
     }
 
-    fn read(&mut self, output: &dyn Output, most: usize) -> Vec<Entry> {
+    async fn read(&mut self, most: usize) -> Vec<Entry> {
         let mut entries = Vec::new();
         for source in &mut self.sources {
             let events = source.handle.status().events;
@@ -51,8 +50,9 @@ impl Journal {
                 entries.push(source.entry(event.when, Source::Event, event.words.clone()));
             }
             source.events = events;
-            for line in output.last_lines(&source.name, most) {
-                if source.last.is_none_or(|last| line.number > last) {
+            let known = source.last;
+            for line in source.handle.last_lines(most).await {
+                if known.is_none_or(|last| line.number > last) {
                     source.last = Some(line.number);
                     entries.push(source.entry(line.when, Source::Output, line.text));
                 }

@@ -159,7 +159,7 @@ impl Session {
     /// What was, and, where that is wanted, what comes, as long as the peer listens.
     async fn log(&mut self, chosen: &[Handle], request: &Request) -> Result<Reply, Left> {
         let mut journal = Journal::new(chosen);
-        for entry in journal.past(&*self.server.output, request.lines.min(MOST_LINES) as usize) {
+        for entry in journal.past(request.lines.min(MOST_LINES) as usize).await {
             self.send(&Reply::Line(entry)).await?;
         }
         if !request.follow {
@@ -170,7 +170,7 @@ impl Session {
                 () = tokio::time::sleep(BEAT) => {}
                 () = left(&mut self.reader) => return Err(Left),
             }
-            for entry in journal.news(&*self.server.output) {
+            for entry in journal.news().await {
                 self.send(&Reply::Line(entry)).await?;
             }
         }

@@ -54,12 +54,12 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    pub(crate) async fn new(handles: Vec<Handle>, output: Box<dyn Output>) -> Stand {
+    pub(crate) async fn new(handles: Vec<Handle>) -> Stand {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("control.sock");
         let claim = Claim::new(&Place::Named(path.clone())).await.expect("a socket");
         let quit = Quit::default();
-        let server = Server { handles, output, quit: quit.clone() };
+        let server = Server { handles, quit: quit.clone() };
         tokio::task::spawn_local(server.serve(Rc::new(claim)));
         Stand { path, quit, _dir: dir }
     }
@@ -129,7 +129,7 @@ fn tells_the_status_of_one_or_of_all() {
         let (one, first) = Keeper::new("one");
         let (_two, second) = Keeper::new("two");
         one.status.send_modify(|status| status.pid = Some(4711));
-        let stand = Stand::new(vec![first, second], Box::new(())).await;
+        let stand = Stand::new(vec![first, second]).await;
         let statuses = |replies: Vec<Reply>| -> Vec<(String, Option<u32>)> {
             let Some((Reply::End, statuses)) = replies.split_last() else { panic!("{replies:?}") };
             let status = |reply: &Reply| match reply {
@@ -150,7 +150,7 @@ fn gives_a_command_to_the_one_that_is_named_and_tells_how_it_ended() {
     run(async {
         let (mut one, first) = Keeper::new("one");
         let (mut two, second) = Keeper::new("two");
-        let stand = Stand::new(vec![first, second], Box::new(())).await;
+        let stand = Stand::new(vec![first, second]).await;
         let mut peer = stand.ask(&request(Verb::Restart, Some("two"))).await;
         assert_eq!(peer.reply().await, Some(accepted("two")));
         let ask = two.asked().await;
@@ -173,7 +173,7 @@ fn gives_a_command_to_all_at_once_and_tells_of_each_when_it_has_ended() {
     run(async {
         let (mut one, first) = Keeper::new("one");
         let (mut two, second) = Keeper::new("two");
-        let stand = Stand::new(vec![first, second], Box::new(())).await;
+        let stand = Stand::new(vec![first, second]).await;
         let mut peer = stand.ask(&request(Verb::Stop, None)).await;
         let (slow, quick) = (one.asked().await, two.asked().await);
         assert_eq!((slow.command, quick.command), (Command::Stop, Command::Stop));
@@ -191,7 +191,7 @@ fn gives_a_command_to_all_at_once_and_tells_of_each_when_it_has_ended() {
 fn does_not_wait_for_the_end_of_a_command_where_nobody_wants_to_know() {
     run(async {
         let (mut one, first) = Keeper::new("one");
-        let stand = Stand::new(vec![first], Box::new(())).await;
+        let stand = Stand::new(vec![first]).await;
         let request = Request { wait: false, ..Request::new(Verb::Start) };
         assert_eq!(stand.ask(&request).await.all().await, [accepted("one"), Reply::End]);
         assert_eq!(one.asked().await.command, Command::Start);
@@ -202,7 +202,7 @@ fn does_not_wait_for_the_end_of_a_command_where_nobody_wants_to_know() {
 fn a_command_goes_on_when_whoever_gave_it_leaves() {
     run(async {
         let (mut one, first) = Keeper::new("one");
-        let stand = Stand::new(vec![first], Box::new(())).await;
+        let stand = Stand::new(vec![first]).await;
         let mut peer = stand.ask(&Request::new(Verb::Restart)).await;
         assert_eq!(peer.reply().await, Some(accepted("one")));
         drop(peer);
@@ -218,7 +218,7 @@ fn a_keeper_that_is_gone_refuses() {
     run(async {
         let (one, first) = Keeper::new("one");
         drop(one);
-        let stand = Stand::new(vec![first], Box::new(())).await;
+        let stand = Stand::new(vec![first]).await;
         let mut peer = stand.ask(&Request::new(Verb::Restart)).await;
         let reply = peer.reply().await;
         assert!(
@@ -232,7 +232,7 @@ fn a_keeper_that_is_gone_refuses() {
 fn an_unknown_name_is_told_with_those_that_there_are() {
     run(async {
         let (mut one, first) = Keeper::new("one");
-        let stand = Stand::new(vec![first], Box::new(())).await;
+        let stand = Stand::new(vec![first]).await;
         for verb in [Verb::Restart, Verb::Status, Verb::Log] {
             let (kind, words) = stand.ask(&request(verb, Some("oen"))).await.error().await;
             assert_eq!(kind, Kind::Unknown);
@@ -245,7 +245,7 @@ fn an_unknown_name_is_told_with_those_that_there_are() {
 #[test]
 fn without_any_process_it_says_what_is_missing() {
     run(async {
-        let stand = Stand::new(Vec::new(), Box::new(())).await;
+        let stand = Stand::new(Vec::new()).await;
         let (kind, words) = stand.ask(&Request::new(Verb::Restart)).await.error().await;
         assert_eq!(kind, Kind::Unknown);
         assert!(words.contains("[process.NAME]"), "{words}");
@@ -256,7 +256,7 @@ fn without_any_process_it_says_what_is_missing() {
 #[test]
 fn quit_is_passed_on_and_the_connection_stays_until_the_end() {
     run(async {
-        let stand = Stand::new(Vec::new(), Box::new(())).await;
+        let stand = Stand::new(Vec::new()).await;
         assert!(!stand.quit.is_asked());
         let mut peer = stand.ask(&Request::new(Verb::Quit)).await;
         assert_eq!(peer.reply().await, Some(accepted("")));
@@ -267,49 +267,57 @@ fn quit_is_passed_on_and_the_connection_stays_until_the_end() {
     });
 }
 
-/// An application's output, as a test wants it.
-#[derive(Clone, Default)]
-struct Said(Rc<RefCell<Vec<OutputLine>>>);
+/// An application's output, written by a test.
+struct Said {
+    file: std::fs::File,
+    dir: tempfile::TempDir,
+}
 
 impl Said {
-    fn say(&self, when: u64, text: &str) {
-        let number = self.0.borrow().len() as u64;
-        self.0.borrow_mut().push(OutputLine { number, when, text: text.to_owned() });
+    fn new() -> Said {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = std::fs::File::create(dir.path().join("one.out")).expect("a file");
+        Said { file, dir }
+    }
+
+    fn output(&self) -> vestibule_process::Output {
+        let to = vestibule_config::Output::Log;
+        vestibule_process::Output::new("one", self.dir.path(), &to).expect("followed")
+    }
+
+    fn say(&mut self, text: &str) {
+        std::io::Write::write_all(&mut self.file, format!("{text}\n").as_bytes()).expect("written");
     }
 }
 
-impl Output for Said {
-    fn last_lines(&self, name: &str, most: usize) -> Vec<OutputLine> {
-        assert_eq!(name, "one");
-        let lines = self.0.borrow();
-        lines[lines.len().saturating_sub(most)..].to_vec()
-    }
-}
-
-/// Time, source and words of entries.
-fn told(replies: &[Reply]) -> Vec<(u64, Source, &str)> {
+/// Source and words of entries, which stand in the order of time.
+fn told(replies: &[Reply]) -> Vec<(Source, &str)> {
     let entries = replies.iter().filter_map(|reply| match reply {
-        Reply::Line(Entry { when, source, words, .. }) => Some((*when, *source, words.as_str())),
+        Reply::Line(entry) => Some(entry),
         _ => None,
     });
-    entries.collect()
+    let entries: Vec<&Entry> = entries.collect();
+    assert!(entries.is_sorted_by_key(|entry| entry.when), "{entries:?}");
+    entries.iter().map(|entry| (entry.source, entry.words.as_str())).collect()
 }
 
 #[test]
 fn a_log_has_events_and_output_in_the_order_of_time() {
     run(async {
         let (one, first) = Keeper::new("one");
-        let said = Said::default();
+        let mut said = Said::new();
+        let first = first.with_output(said.output());
+        // The lines come now: after the first event, and long before the other.
         one.record(10, "started");
-        one.record(30, "it answers");
-        said.say(20, "booting");
-        said.say(30, "listening");
-        let stand = Stand::new(vec![first], Box::new(said)).await;
+        one.record(4_000_000_000, "it answers");
+        said.say("booting");
+        said.say("listening");
+        let stand = Stand::new(vec![first]).await;
         let all = [
-            (10, Source::Event, "started"),
-            (20, Source::Output, "booting"),
-            (30, Source::Event, "it answers"),
-            (30, Source::Output, "listening"),
+            (Source::Event, "started"),
+            (Source::Output, "booting"),
+            (Source::Output, "listening"),
+            (Source::Event, "it answers"),
         ];
         for lines in [0, 1, 3, 4, 50, u32::MAX] {
             let log = Request { lines, ..Request::new(Verb::Log) };
@@ -325,24 +333,26 @@ fn a_log_has_events_and_output_in_the_order_of_time() {
 fn a_log_that_is_followed_goes_on_with_what_comes_and_repeats_nothing() {
     run(async {
         let (one, first) = Keeper::new("one");
-        let said = Said::default();
+        let mut said = Said::new();
+        let first = first.with_output(said.output());
         one.record(10, "started");
-        said.say(20, "booting");
-        let stand = Stand::new(vec![first], Box::new(said.clone())).await;
+        said.say("booting");
+        let stand = Stand::new(vec![first]).await;
         let log = Request { lines: 1, follow: true, ..Request::new(Verb::Log) };
         let mut peer = stand.ask(&log).await;
         let mut replies = vec![peer.reply().await.expect("a line")];
-        one.record(30, "it answers");
+        // The same words once more are news, too.
+        said.say("booting");
         replies.push(peer.reply().await.expect("a line"));
-        said.say(40, "GET /");
+        one.record(4_000_000_000, "it answers");
         replies.push(peer.reply().await.expect("a line"));
-        one.record(50, "died");
+        one.record(4_000_000_000, "died");
         replies.push(peer.reply().await.expect("a line"));
         let wanted = [
-            (20, Source::Output, "booting"),
-            (30, Source::Event, "it answers"),
-            (40, Source::Output, "GET /"),
-            (50, Source::Event, "died"),
+            (Source::Output, "booting"),
+            (Source::Output, "booting"),
+            (Source::Event, "it answers"),
+            (Source::Event, "died"),
         ];
         assert_eq!(told(&replies), wanted);
     });
@@ -351,7 +361,7 @@ fn a_log_that_is_followed_goes_on_with_what_comes_and_repeats_nothing() {
 #[test]
 fn what_is_no_request_gets_an_error_and_the_end() {
     run(async {
-        let stand = Stand::new(Vec::new(), Box::new(())).await;
+        let stand = Stand::new(Vec::new()).await;
         let long = [b" ".repeat(protocol::LONGEST_REQUEST), b"{}\n".to_vec()].concat();
         for (line, kind) in [
             (&b"GET / HTTP/1.1\r\n"[..], Kind::Malformed),
@@ -376,7 +386,7 @@ fn what_is_no_request_gets_an_error_and_the_end() {
 #[test]
 fn a_request_that_comes_byte_by_byte_is_understood_and_half_of_one_is_not() {
     run(async {
-        let stand = Stand::new(Vec::new(), Box::new(())).await;
+        let stand = Stand::new(Vec::new()).await;
         let mut peer = stand.connect().await;
         for byte in b"{\"version\":1,\"verb\":\"status\"}\n" {
             peer.send(&[*byte]).await;
@@ -394,7 +404,7 @@ fn a_request_that_comes_byte_by_byte_is_understood_and_half_of_one_is_not() {
 fn peers_that_stay_silent_give_way_to_one_that_wants_something() {
     run(async {
         let (_one, first) = Keeper::new("one");
-        let stand = Stand::new(vec![first], Box::new(())).await;
+        let stand = Stand::new(vec![first]).await;
         let mut silent = Vec::new();
         for _ in 0..MOST_CONNECTIONS {
             silent.push(stand.connect().await);
@@ -412,7 +422,7 @@ fn peers_that_stay_silent_give_way_to_one_that_wants_something() {
 fn peers_that_wait_for_something_do_not_give_way() {
     run(async {
         let (one, first) = Keeper::new("one");
-        let stand = Stand::new(vec![first], Box::new(())).await;
+        let stand = Stand::new(vec![first]).await;
         let follow = Request { follow: true, ..Request::new(Verb::Log) };
         let mut followers = Vec::new();
         for _ in 0..MOST_CONNECTIONS {
