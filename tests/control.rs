@@ -288,6 +288,50 @@ fn without_any_process_a_command_says_what_to_write() {
 }
 
 #[test]
+fn an_application_that_nobody_wrote_about_is_listed_and_left_alone() {
+    let dir = Dir::new();
+    let origin = Fake::echoing(&dir.socket());
+    let file = format!("pid_file = \"{}\"", dir.join("web_server.pid").display());
+    let _vestibule = Vestibule::start(&dir, &config(&dir, &file));
+    let told = app(&dir, &["status", "--json"]);
+    assert_eq!(told.status, Some(0), "{told:?}");
+    let all: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(
+        (&all[0]["name"], &all[0]["wish"], &all[0]["is_owned"]),
+        (&"app".into(), &"alone".into(), &false.into())
+    );
+    let table = app(&dir, &["status"]);
+    assert_eq!(table.status, Some(0), "{table:?}");
+    let lines: Vec<&str> = table.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("NAME") && lines[1].starts_with("app") && lines[1].contains("unmonitored"),
+        "{table:?}"
+    );
+    let one = app(&dir, &["status", "app"]);
+    assert!(one.status == Some(0) && one.stdout.starts_with("app\n  state"), "{one:?}");
+    drop(origin);
+}
+
+#[test]
+fn the_configuration_may_say_where_it_is() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let path = dir.join("elsewhere.sock");
+    let settings = format!("{}\n[control]\nsocket = \"{}\"\n", config(&dir, ""), path.display());
+    let vestibule = Vestibule::start(&dir, &settings);
+    assert!(path.exists() && !control(&dir).exists());
+    // The command stands where the configuration lies, and finds it.
+    assert_answers(&dir);
+    let file = dir.join("vestibule.toml");
+    let (named, at) = (dir.join("moved.toml"), path.to_str().expect("text"));
+    fs::rename(file, &named).expect("moved");
+    for words in [["status", "--config", named.to_str().expect("text")], ["status", "--control", at]] {
+        assert_eq!(app(&dir, &words).status, Some(0), "{words:?}");
+    }
+    assert_eq!(app(&dir, &["status"]).status, Some(4), "{}", vestibule.stderr());
+}
+
+#[test]
 fn refuses_a_command_line_that_it_does_not_understand() {
     let dir = Dir::new();
     for words in [&["dance"][..], &[], &["restart", "--wait=soon"], &["status", "--config", "nowhere.toml"]] {

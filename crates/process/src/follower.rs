@@ -6,11 +6,12 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::output::{Line, seconds};
+use crate::output::Line;
+use crate::status::now;
 use crate::tail::{LONGEST_LINE, MOST, as_text};
 
 /// Bytes and lines that one turn passes on: with 20 ms between two, 3 MB and 25,000 lines per second.
@@ -103,7 +104,7 @@ impl Follower {
 
     /// What the next line is, if it ends now.
     fn line(&self, text: String) -> Line {
-        Line { number: self.count + 1, when: seconds(SystemTime::now()), text }
+        Line { number: self.count + 1, when: now(), text }
     }
 
     /// Reads what there is, for a bounded number of turns.

@@ -171,7 +171,7 @@ fn lines_of_own(path: &Path, start: u64) -> Vec<Line> {
 }
 
 /// Seconds since 1970.
-pub(crate) fn seconds(time: SystemTime) -> u64 {
+fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -45,8 +45,8 @@ pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
     run(config, Some(control), |_| {})
 }
 
-/// Serves by `config` until a signal ends it, or a command over the control socket, if it is to have one. `beside` is called on the control thread, inside its event loop, once
-/// everything runs.
+/// Serves by `config` until a signal ends it, or a command over the control socket, if it is to have one. `beside` is called
+/// on the control thread, inside its event loop, once everything runs.
 ///
 /// # Errors
 /// Whatever keeps it from starting, or a worker that failed.

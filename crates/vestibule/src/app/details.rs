@@ -46,9 +46,6 @@ pub(super) fn of(status: &Status, now: u64) -> String {
     if let Some(failure) = &status.last_failure {
         let ago = span(now.saturating_sub(failure.when));
         line("last failure", format!("{ago} ago ({}): {}", stamp(failure.when), clean(&failure.words)));
-        if let Some(release) = &failure.release {
-            line("", format!("of release {}", release_line(release)));
-        }
         for said in &failure.output {
             line("", format!("| {}", clean(said)));
         }
@@ -117,7 +114,6 @@ mod tests {
             "/srv/app/releases/7, revision 0badcafe",
             "in 10 s",
             "1 min ago (2023-11-14T22:14:20Z): it does not answer",
-            "of release /srv/app/releases/7",
             "| SyntaxError",
             "Z started",
         ] {
