@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::app::{App, Kind};
@@ -252,6 +253,42 @@ fn passes_usr2_on_to_puma() {
     until_true("another boot", seconds(20), || get(vestibule.address(), "/boot").text() != boot);
     assert_eq!(get(vestibule.address(), "/pid").text(), pid);
     assert_eq!(answers_until_terminated(&site, vestibule), Some(143));
+}
+
+#[test]
+fn goes_on_with_the_master_that_replaces_a_unicorn() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ours = fs::read_to_string(root.join("config/unicorn.rb")).expect("our example");
+    let site = Site::new().file("config/unicorn.rb", &ours);
+    let vestibule = site.run(&["unicorn", "-c", "config/unicorn.rb"]);
+    let boot = get(vestibule.address(), "/boot").text();
+    let masters = || {
+        let all = process::of_home(site.app.home()).into_iter();
+        all.filter(|pid| process::title(*pid).contains("unicorn master")).collect::<Vec<_>>()
+    };
+    let old = masters();
+    vestibule.signal(Signal::USR2);
+    until_true("another boot", seconds(20), || get(vestibule.address(), "/boot").text() != boot);
+    until_true("another master", seconds(20), || masters().len() == 1 && masters() != old);
+    // It has taken the old one's place: it is the one that SIGTERM ends, and whose status counts.
+    until_true("the new master is known", seconds(10), || {
+        vestibule.stderr().contains("took the application over")
+    });
+    assert_eq!(answers_until_terminated(&site, vestibule), Some(0));
+}
+
+#[test]
+fn leaves_nothing_behind() {
+    let site = Site::new();
+    let vestibule = site.run(&["sh", "-c", "puma -p $PORT & while :; do sleep 1; done"]);
+    assert_eq!(answers_until_terminated(&site, vestibule), Some(143));
+}
+
+#[test]
+fn tells_the_command_its_places() {
+    let site = Site::new();
+    let script = "test $0 = $CUSTOM_WEB_SOCKET_FILE && test $1 = $CUSTOM_WEB_PID_FILE && exit 42";
+    assert_eq!(site.ends(&["sh", "-c", script, "{socket}", "{pid_file}"]).0, Some(42));
 }
 
 #[test]

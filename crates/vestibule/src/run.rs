@@ -151,7 +151,15 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     drop(drained);
     let ended = thread.join().map_err(|_| anyhow::anyhow!("the application's thread failed"))?;
     served?;
-    Ok(exit_code(ended?))
+    match ended {
+        Ok(status) => Ok(exit_code(status)),
+        Err(error) => match error.downcast_ref() {
+            // As a shell says it.
+            Some(vestibule_process::Error::NoProgram { .. }) => not_started(&error, 127),
+            Some(vestibule_process::Error::NotExecutable { .. }) => not_started(&error, 126),
+            _ => Err(error),
+        },
+    }
 }
 
 /// The command that is started: the one given, or the one that the directory wants.
@@ -207,10 +215,15 @@ fn is_in_path(program: &str) -> bool {
     env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// As a shell gives it.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+fn not_started(error: &anyhow::Error, code: u8) -> anyhow::Result<ExitCode> {
+    eprintln!("vestibule: {error:#}");
+    Ok(ExitCode::from(code))
+}
+
+/// As a shell gives it; 1 for a status that nobody knows.
+fn exit_code(status: Option<ExitStatus>) -> ExitCode {
+    let code = status.and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 #[cfg(test)]
@@ -229,7 +242,7 @@ mod tests {
 
     #[test]
     fn ends_as_a_shell_would() {
-        assert_eq!(exit_code(ExitStatus::from_raw(7 << 8)), ExitCode::from(7));
-        assert_eq!(exit_code(ExitStatus::from_raw(15)), ExitCode::from(143));
+        assert_eq!(exit_code(Some(ExitStatus::from_raw(7 << 8))), ExitCode::from(7));
+        assert_eq!(exit_code(Some(ExitStatus::from_raw(15))), ExitCode::from(143));
     }
 }

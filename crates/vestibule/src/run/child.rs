@@ -7,18 +7,23 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal as Hearing, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 use vestibule_config::{Process, Start, UpstreamAddress};
-use vestibule_process::{Application, Error, Launch, Signal};
+use vestibule_process::{Error, Exit, Launch, Life, MEMBER_OF, Members, PidFile, Signal, spawn};
 
 use super::invocation::{Place, Places};
 
 /// Between two looks for the place where it listens.
 const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks at who belongs to it.
+const MEMBERS: Duration = Duration::from_secs(1);
+/// Longest that what it leaves behind may take to end.
+const LEFT_OVER: Duration = Duration::from_secs(10);
 /// Longest that it may take to end after the signal that was passed on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -53,7 +58,7 @@ impl Child {
         place: Place,
         located: oneshot::Sender<UpstreamAddress>,
         drained: oneshot::Receiver<()>,
-    ) -> anyhow::Result<ExitStatus> {
+    ) -> anyhow::Result<Option<ExitStatus>> {
         Builder::new_current_thread().enable_all().build()?.block_on(self.drive(place, located, drained))
     }
 
@@ -62,10 +67,16 @@ impl Child {
         place: Place,
         located: oneshot::Sender<UpstreamAddress>,
         mut drained: oneshot::Receiver<()>,
-    ) -> anyhow::Result<ExitStatus> {
+    ) -> anyhow::Result<Option<ExitStatus>> {
         let mut signals = Signals::new()?;
-        let mut app = Application::start(&self.launch()?)?;
-        tracing::info!(pid = app.pid(), "started the application");
+        let own_name = format!("run-{}", std::process::id());
+        let mut prepared = self.launch()?.variable(MEMBER_OF, &own_name).prepare()?;
+        let (mut app, mut exit) = spawn(&mut prepared.command)?;
+        // Who belongs to it is seen while it lives, or not at all.
+        let mut members = Members::new(&own_name, app);
+        let mut look = interval(MEMBERS);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tracing::info!(pid = app.pid, "started the application");
         let mut located = Some(located);
         let mut finding = std::pin::pin!(self.find(place));
         let mut stage = Stage::Starting;
@@ -73,7 +84,18 @@ impl Child {
         let mut is_nowhere = false;
         let status = loop {
             tokio::select! {
-                status = app.ended() => break status?,
+                status = exit.ended() => {
+                    members.update();
+                    match self.successor(&members, stage) {
+                        Some(next) => {
+                            tracing::info!(pid = next.pid, before = app.pid, "another process took the application over");
+                            members.follow(next);
+                            (app, exit) = (next, Exit::of(next));
+                        }
+                        None => break status,
+                    }
+                }
+                _ = look.tick() => members.update(),
                 found = &mut finding, if stage == Stage::Starting && located.is_some() => match (found, located.take()) {
                     (Some(address), Some(located)) => {
                         stage = Stage::Serving;
@@ -102,33 +124,26 @@ impl Child {
                     stop(&app, signal, &mut stage, &mut deadline)?;
                 }
                 () = until(deadline) => {
-                    tracing::warn!(pid = app.pid(), "the application does not end: SIGKILL");
+                    tracing::warn!(pid = app.pid, "the application does not end: SIGKILL");
                     deadline = None;
                     pass_on(&app, Signal::KILL)?;
                 }
             }
         };
-        tracing::info!(pid = app.pid(), %status, "the application has ended");
+        let words = status.map(|status| status.to_string());
+        tracing::info!(pid = app.pid, status = words, "the application has ended");
+        end_all(&mut members).await?;
         if is_nowhere { Err(self.nowhere()) } else { Ok(status) }
     }
 
-    /// The command with its places and its environment. `env` puts the latter there, and becomes the command.
     fn launch(&self) -> anyhow::Result<Launch> {
-        let Start::Owned(command) = &self.process.start else { anyhow::bail!("there is no command") };
-        let own =
-            [("CUSTOM_WEB_SOCKET_FILE", &self.places.socket), ("CUSTOM_WEB_PID_FILE", &self.places.pid_file)];
-        let mut launch = Launch::new("env");
-        for (name, path) in own {
-            launch = launch.argument(format!("{name}={}", path.display()));
-        }
-        for (name, value) in &self.process.environment {
-            launch = launch.argument(format!("{name}={value}"));
-        }
-        let socket = self.places.socket.display().to_string();
-        let pid_file = self.places.pid_file.display().to_string();
-        Ok(command.iter().fold(launch, |launch, word| {
-            launch.argument(word.replace("{socket}", &socket).replace("{pid_file}", &pid_file))
-        }))
+        let places = vestibule_process::Places {
+            name: self.process.name.clone(),
+            socket: Some(self.places.socket.clone()),
+            pid_file: Some(self.places.pid_file.clone()),
+        };
+        let Start::Owned(command) = &self.process.start else { anyhow::bail!("it is not ours to start") };
+        Launch::of(&self.process, command, &places).context("there is no command")
     }
 
     /// Where it listens: there at once if that is known, else when somebody is there; `None` after `start_timeout`.
@@ -151,6 +166,16 @@ impl Child {
         None
     }
 
+    /// Who goes on in its place, after a Unicorn replaced itself by a new master: a process of the application that its PID file
+    /// names. Not when all is to end.
+    fn successor(&self, members: &Members, stage: Stage) -> Option<Life> {
+        if stage == Stage::Ending {
+            return None;
+        }
+        let pid = PidFile::new(&self.places.pid_file).read().ok().flatten()?;
+        members.all().find(|member| member.pid == pid && member.is_alive())
+    }
+
     fn nowhere(&self) -> anyhow::Error {
         anyhow::anyhow!(
             "the application listens neither at port {} (PORT) nor at {} (CUSTOM_WEB_SOCKET_FILE) after {} s\n  make it \
@@ -170,19 +195,31 @@ async fn is_listening(socket: &Path) -> bool {
     }
 }
 
+/// Ends what the application has left behind: with it and us gone nobody would.
+async fn end_all(members: &mut Members) -> Result<(), Error> {
+    members.update();
+    let count = members.all().count();
+    if count > 0 {
+        tracing::warn!(count, "the application has left processes behind: SIGTERM");
+        members.signal_all(Signal::TERM)?;
+        let start = Instant::now();
+        while members.all().next().is_some() && start.elapsed() < LEFT_OVER {
+            sleep(LOOK).await;
+            members.update();
+        }
+        members.signal_all(Signal::KILL)?;
+    }
+    Ok(())
+}
+
 /// Passes on a signal that is to end it, and begins to count.
-fn stop(
-    app: &Application,
-    signal: Signal,
-    stage: &mut Stage,
-    deadline: &mut Option<Instant>,
-) -> Result<(), Error> {
+fn stop(app: &Life, signal: Signal, stage: &mut Stage, deadline: &mut Option<Instant>) -> Result<(), Error> {
     *stage = Stage::Ending;
     deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
     pass_on(app, signal)
 }
 
-fn pass_on(app: &Application, signal: Signal) -> Result<(), Error> {
+fn pass_on(app: &Life, signal: Signal) -> Result<(), Error> {
     match app.signal(signal) {
         Err(Error::HasEnded { .. }) => Ok(()),
         other => other,
@@ -251,32 +288,22 @@ mod tests {
         Child { process, places, ends: mpsc::channel(1).0 }
     }
 
-    #[test]
-    fn puts_its_places_into_command_and_environment() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let script = "echo \"$0 $CUSTOM_WEB_SOCKET_FILE $CUSTOM_WEB_PID_FILE $MORE\" > {pid_file}";
-        let mut child = child(dir.path(), &["sh", "-c", script, "{socket}"]);
-        child.process.environment.push(("MORE".to_owned(), "more = more".to_owned()));
-        let (socket, pid_file) = (child.places.socket.clone(), child.places.pid_file.clone());
-        let (located, _location) = oneshot::channel();
-        let (_drained, is_drained) = oneshot::channel();
-        let status = child.run(Place::Either, located, is_drained).expect("it runs");
-        assert!(status.success());
-        let said = std::fs::read_to_string(&pid_file).expect("what it wrote");
-        let socket = socket.display();
-        assert_eq!(said.trim_end(), format!("{socket} {socket} {} more = more", pid_file.display()));
-    }
-
-    #[test]
-    fn stops_what_listens_nowhere() {
+    #[tokio::test]
+    async fn gives_up_on_what_listens_nowhere() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = child(dir.path(), &["sleep", "600"]);
         child.process.start_timeout = Duration::from_millis(200);
-        let (located, mut location) = oneshot::channel();
-        let (_drained, is_drained) = oneshot::channel();
-        let error =
-            child.run(Place::Either, located, is_drained).expect_err("it listens nowhere").to_string();
+        assert_eq!(child.find(Place::Either).await, None);
+        let error = child.nowhere().to_string();
         assert!(error.contains("neither at port 1 (PORT) nor at "), "{error}");
-        assert!(location.try_recv().is_err(), "it was said to listen");
+    }
+
+    #[tokio::test]
+    async fn finds_the_socket_that_appears() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let child = child(dir.path(), &[]);
+        let _listener = std::os::unix::net::UnixListener::bind(&child.places.socket).expect("bound");
+        let found = child.find(Place::Either).await;
+        assert_eq!(found, Some(UpstreamAddress::Unix(child.places.socket.clone())));
     }
 }
