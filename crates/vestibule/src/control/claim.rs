@@ -15,6 +15,9 @@ use vestibule_process::Running;
 
 use super::place::Place;
 
+#[cfg(test)]
+mod tests;
+
 /// Connections that the kernel keeps for us, beside those that are served.
 const BACKLOG: i32 = 128;
 
