@@ -194,13 +194,21 @@ impl<T: Traffic> Keeper<T> {
 
     /// Does it; what came of it, and what is to be done next because of what was noticed.
     async fn perform(&mut self, task: Task) -> (Option<Outcome>, Option<Task>) {
+        let began = Instant::now();
         let result = match task {
             Task::Watch => return (None, self.watch().await),
             Task::Start => self.start().await,
             Task::Stop => self.stop().await,
             Task::Restart(reason) => self.restart(reason).await,
         };
-        (Some(self.outcome(result)), None)
+        let outcome = match result {
+            Ok(words) => {
+                self.event(&format!("{words} ({:.1} s)", began.elapsed().as_secs_f32()));
+                Outcome::Done(words)
+            }
+            Err(trouble) => self.trouble(trouble),
+        };
+        (Some(outcome), None)
     }
 
     /// Vestibule ends.
@@ -214,15 +222,14 @@ impl<T: Traffic> Keeper<T> {
                 _ = hurry => None,
             };
             match stopped {
-                Some(stopped) => {
-                    self.outcome(stopped.map(|()| "stopped".to_owned()));
-                }
+                Some(Ok(())) => self.event("stopped"),
+                Some(Err(trouble)) => _ = self.trouble(trouble),
                 None => self.kill(),
             }
         } else {
             // Of two that replace each other one goes on.
             if let Err(trouble) = self.drop_second().await {
-                self.outcome(Err(trouble));
+                self.trouble(trouble);
             }
             if let Some(app) = &self.app {
                 tracing::info!(process = self.process.name, pid = app.pid(), "left running");
@@ -233,18 +240,15 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
-    fn outcome(&mut self, result: Result<String, Trouble>) -> Outcome {
-        match result {
-            Ok(words) => {
-                self.event(&words);
-                Outcome::Done(words)
-            }
-            Err(Trouble::Already(words)) => Outcome::Already(words),
-            Err(Trouble::Refused(words)) => {
+    /// What came of a task that did not do what was wanted, after it was told to everybody who should know.
+    fn trouble(&self, trouble: Trouble) -> Outcome {
+        match trouble {
+            Trouble::Already(words) => Outcome::Already(words),
+            Trouble::Refused(words) => {
                 tracing::warn!(process = self.process.name, "{words}");
                 Outcome::Refused(words)
             }
-            Err(Trouble::Failed(failure)) => {
+            Trouble::Failed(failure) => {
                 let words = failure.words.clone();
                 self.failed(failure);
                 Outcome::Failed(words)

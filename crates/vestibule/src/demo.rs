@@ -84,7 +84,7 @@ struct Beside {
 /// [`Refused`] when something else is at the application's place; whatever keeps Vestibule from serving; an
 /// application that does not start.
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
-    crate::logging::start("warn");
+    let _events = crate::logging::start("warn");
     check_vacant(&options.places)?;
     let address = with_port(options.listen)?;
     // Its removal, at the end of this function, comes after everything that uses it.

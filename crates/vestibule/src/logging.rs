@@ -2,15 +2,24 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-/// Starts writing events, as `RUST_LOG` asks, or else as `default` does.
-pub(crate) fn start(default: &str) {
+/// Events under way to standard error. Above that they are left out: an application may say more than anybody reads, and the
+/// control thread must not wait for who reads it.
+const MOST_LINES: usize = 10_000;
+
+/// Starts writing events, as `RUST_LOG` asks, or else as `default` does. What is under way is written when the guard goes,
+/// if that takes no longer than a moment.
+pub(crate) fn start(default: &str) -> WorkerGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).lossy(true).finish(std::io::stderr());
+    let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if std::io::stderr().is_terminal() {
         events.with_target(false).compact().init();
     } else {
         events.json().flatten_event(true).init();
     }
+    guard
 }

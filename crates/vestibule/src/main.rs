@@ -29,9 +29,8 @@ fn main() -> ExitCode {
     // The demo speaks for itself, and so does who asks another Vestibule; a launcher is nobody yet.
     let is_own_voice =
         matches!(command, Command::App(_) | Command::Demo(_) | Command::DemoApp(_) | Command::Launch);
-    if !is_own_voice {
-        logging::start("info");
-    }
+    // Written to the end when this function ends.
+    let events = (!is_own_voice).then(|| logging::start("info"));
     let outcome = match command {
         Command::Serve { config } => serve::from_file(config.as_deref()),
         Command::Check { config } => check::run(config.as_deref()),
@@ -44,6 +43,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
+            drop(events);
             eprintln!("vestibule: {error:#}");
             let is_operators = error.downcast_ref::<vestibule_config::Error>().is_some()
                 || error.downcast_ref::<serve::CannotStart>().is_some()

@@ -1,13 +1,16 @@
 //! `vestibule serve`: the order of starting up, the control thread, the order of ending.
 
+use std::fs::DirBuilder;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::geteuid;
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -117,8 +120,7 @@ pub(crate) fn run_bound(
         };
         let reaper = Reaper::new().context("cannot look after processes")?;
         tokio::task::spawn_local(reaper.run());
-        let directory = claim.path().parent().unwrap_or(Path::new("/"));
-        let keepers = Keepers::start(&config, &upstreams, directory)?;
+        let keepers = Keepers::start(&config, &upstreams, &keepers_directory(claim.path())?)?;
         let handles = keepers.handles().to_vec();
         let answers = control::Server { handles, quit: quit.clone() };
         tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
@@ -133,6 +135,28 @@ pub(crate) fn run_bound(
         log.close();
     }
     code
+}
+
+/// Where keepers lay down what has to outlive us: beside the control socket, so that the next Vestibule with that socket finds it,
+/// and under its name, so that no other does.
+fn keepers_directory(socket: &Path) -> anyhow::Result<PathBuf> {
+    let directory = socket.with_extension("d");
+    let cannot = |why: &dyn std::fmt::Display| {
+        CannotStart(format!(
+            "cannot use the directory {} beside the control socket: {why}",
+            directory.display()
+        ))
+    };
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(cannot(&error).into()),
+        _ => {}
+    }
+    // In a directory like /tmp somebody else could have made it, to say which processes are ours.
+    let found = std::fs::symlink_metadata(&directory).map_err(|error| cannot(&error))?;
+    if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+        return Err(cannot(&"it has to be a directory of ours that nobody else may write to").into());
+    }
+    Ok(directory)
 }
 
 /// Binds all listeners; what is wrong with any of them is said at once.

@@ -45,7 +45,7 @@ impl<T: Traffic> Keeper<T> {
         if let Some(socket) = &place.socket {
             crate::vacancy::vacate(socket).await?;
         }
-        let second = self.spawn(&place, None)?;
+        let second = self.spawn(&place, None).await?;
         let second = self.second.insert(second);
         let wait =
             until_it_answers(&self.traffic, second, place.socket.as_deref(), self.process.start_timeout)

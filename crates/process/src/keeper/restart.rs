@@ -22,7 +22,6 @@ const BEFORE: Duration = Duration::from_secs(5);
 impl<T: Traffic> Keeper<T> {
     /// Has it run the code that is there now.
     pub(super) async fn restart(&mut self, reason: Reason) -> Result<String, Trouble> {
-        let began = Instant::now();
         self.look()?;
         let Some(app) = &self.app else { return self.start().await };
         let kind = app.kind();
@@ -76,7 +75,7 @@ impl<T: Traffic> Keeper<T> {
         }
         result?;
         let pid = self.app.as_ref().map_or(0, App::pid);
-        Ok(format!("restarted, pid {pid} ({:.1} s)", began.elapsed().as_secs_f32()))
+        Ok(format!("restarted, pid {pid}"))
     }
 
     /// It finishes what runs, replaces its program and keeps its socket: requests wait until the new one answers.

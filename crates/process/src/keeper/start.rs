@@ -11,7 +11,7 @@ use super::app::App;
 use super::find::Found;
 use super::trouble::Trouble;
 use crate::exit;
-use crate::launch::{Launch, Places};
+use crate::launch::{Launch, Places, Prepared};
 use crate::life::Life;
 use crate::members::MEMBER_OF;
 use crate::pid_file::PidFile;
@@ -49,7 +49,6 @@ pub(super) enum Wait {
 impl<T: Traffic> Keeper<T> {
     /// It is to run, whoever starts it.
     pub(super) async fn start(&mut self) -> Result<String, Trouble> {
-        let began = Instant::now();
         self.look()?;
         if let Some(app) = &mut self.app {
             // It may still boot, begun by an earlier Vestibule or by a start that was interrupted.
@@ -79,7 +78,7 @@ impl<T: Traffic> Keeper<T> {
         }
         result?;
         let pid = self.app.as_ref().map_or(0, App::pid);
-        Ok(format!("started, pid {pid} ({:.1} s)", began.elapsed().as_secs_f32()))
+        Ok(format!("started, pid {pid}"))
     }
 
     /// Has it started by whoever does that. With an error and `self.app` it was rolled back.
@@ -113,7 +112,7 @@ impl<T: Traffic> Keeper<T> {
     async fn start_release(&mut self, directory: Option<&Path>) -> Result<(), Trouble> {
         let place = self.first_place();
         self.make_room(&place).await?;
-        self.app = Some(self.spawn(&place, directory)?);
+        self.app = Some(self.spawn(&place, directory).await?);
         self.show();
         let is_replacing = place != self.public();
         let Some(app) = &mut self.app else { return Ok(()) };
@@ -144,7 +143,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Starts a process at `place`, and that is all.
-    pub(super) fn spawn(&mut self, place: &Place, directory: Option<&Path>) -> Result<App, Trouble> {
+    pub(super) async fn spawn(&mut self, place: &Place, directory: Option<&Path>) -> Result<App, Trouble> {
         let Start::Owned(command) = &self.process.start else {
             return Err(Trouble::Refused("is not ours to start".to_owned()));
         };
@@ -152,7 +151,7 @@ impl<T: Traffic> Keeper<T> {
         let launch = self.launch(command, place, directory)?;
         let directory = directory.map(Path::to_owned).or_else(|| self.directory());
         let release = directory.and_then(|directory| Release::of(&directory));
-        let (life, exit) = exit::spawn(&mut launch.prepare()?.command)?;
+        let (life, exit) = exit::spawn(&mut prepare(launch).await?.command)?;
         if let Err(error) = self.record().write(&life) {
             tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
         }
@@ -297,6 +296,12 @@ impl<T: Traffic> Keeper<T> {
         let release = app.and_then(|app| app.release.clone());
         Failure::new(words, release, self.output.last_lines(LAST_LINES).await)
     }
+}
+
+/// Looks up what a start needs on a thread that may wait for the disk and for the name service.
+pub(super) async fn prepare(launch: Launch) -> Result<Prepared, Trouble> {
+    let prepared = tokio::task::spawn_blocking(move || launch.prepare()).await;
+    Ok(prepared.map_err(|error| Trouble::failed(error.to_string()))??)
 }
 
 /// Waits until an application answers at `socket`, or where its traffic goes, with something that does not say that it is broken.

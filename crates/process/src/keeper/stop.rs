@@ -25,7 +25,6 @@ impl<T: Traffic> Keeper<T> {
     /// Somebody wants it to stop.
     pub(super) async fn stop(&mut self) -> Result<String, Trouble> {
         self.enter(Phase::Stopping);
-        let began = Instant::now();
         self.next_try = None;
         self.look()?;
         let pid = self.app.as_ref().map(App::pid);
@@ -36,7 +35,7 @@ impl<T: Traffic> Keeper<T> {
         }
         self.stop_all().await?;
         match pid {
-            Some(pid) => Ok(format!("stopped, pid {pid} ({:.1} s)", began.elapsed().as_secs_f32())),
+            Some(pid) => Ok(format!("stopped, pid {pid}")),
             None => Err(Trouble::Already("does not run".to_owned())),
         }
     }

@@ -206,7 +206,7 @@ impl<T: Traffic> Keeper<T> {
         self.failed(Failure::new(words, app.release.clone(), output));
         if self.wish.get() == Wish::Up && !matches!(self.process.start, Start::Adopted { command: None }) {
             if let Err(trouble) = sweep(&mut app.members, &profile.stop).await {
-                self.outcome(Err(trouble));
+                self.trouble(trouble);
             }
             self.pause();
         } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Keeper;
 use super::app::App;
-use super::start::LAST_LINES;
+use super::start::{LAST_LINES, prepare};
 use super::trouble::Trouble;
 use crate::exit;
 use crate::life::Life;
@@ -68,7 +68,7 @@ impl<T: Traffic> Keeper<T> {
         let words = command.join(" ");
         let directory = self.directory();
         let launch = self.launch(command, &self.public(), directory.as_deref())?;
-        let mut prepared = launch.prepare()?;
+        let mut prepared = prepare(launch).await?;
         let (life, mut exit) = exit::spawn(&mut prepared.command)?;
         let status = tokio::time::timeout(within, exit.ended()).await;
         match status {
