@@ -80,9 +80,12 @@ impl App {
             fs::create_dir(new).expect("a directory");
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/app");
-        for name in ["config.ru", "unicorn.rb", "websocket.rb", "page.html"] {
+        for name in ["config.ru", "websocket.rb", "page.html"] {
             fs::copy(source.join(name), home.join(name)).expect("the application is copied");
         }
+        // As it usually stands in production, and as the operators are shown it.
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/unicorn.rb");
+        fs::copy(example, home.join("unicorn.rb")).expect("the example is copied");
         App {
             kind,
             home,
@@ -106,10 +109,9 @@ impl App {
         &self.home
     }
 
-    /// What its server wants in its environment, for somebody else who starts it.
+    /// What its server wants in its environment, for somebody else who starts it; that one says where it is to listen.
     pub(crate) fn surround(&self, command: &mut Command) {
         command.env("APP_HOME", &self.home).env("POST_LEDGER", &self.ledger);
-        command.env("APP_SOCKET", &self.socket).env("APP_PID_FILE", &self.pid_file);
         command.env("PASSENGER_INSTANCE_REGISTRY_DIR", &self.registry).env("TMPDIR", &self.registry);
         command.env("BOOT_SLEEP", self.boot.as_secs_f64().to_string());
     }
@@ -169,10 +171,25 @@ impl App {
         }
     }
 
+    /// Starts the server by another command than its usual one, with what `change` adds, without waiting for it. `ends`: the command
+    /// ends by itself, and leaves a daemon.
+    pub(crate) fn run_by(&mut self, line: &[&str], ends: bool, change: impl FnOnce(&mut Command)) {
+        let mut command = self.command(line[0]);
+        command.args(&line[1..]);
+        change(&mut command);
+        if ends {
+            self.complete(command);
+        } else {
+            self.child = Some(self.spawn(command));
+        }
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.home).stdin(Stdio::null());
         self.surround(&mut command);
+        command.env("CUSTOM_WEB_SOCKET_FILE", &self.socket).env("CUSTOM_WEB_PID_FILE", &self.pid_file);
+        command.env("CUSTOM_WEB_LOG_FILE", &self.log);
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("the log");
         command.stdout(log.try_clone().expect("the log")).stderr(log);
         command
@@ -303,9 +320,14 @@ impl App {
         self.wait_until_answers();
     }
 
+    /// The processes of the server whose title has this in it.
+    pub(crate) fn titled(&self, part: &str) -> HashSet<u32> {
+        let all = process::of_home(&self.home).into_iter();
+        all.filter(|pid| process::title(*pid).contains(part)).collect()
+    }
+
     fn workers(&self) -> HashSet<u32> {
-        let title = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        process::of_home(&self.home).into_iter().filter(|pid| title(pid).contains("RubyApp")).collect()
+        self.titled("RubyApp")
     }
 
     /// `thin restart`, to the answer of the new process.

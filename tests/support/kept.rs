@@ -51,8 +51,6 @@ pub(crate) fn configuration(kind: Kind, app: &App, dir: &Dir, more: &str) -> Str
     app.surround(&mut surroundings);
     let environment: BTreeMap<String, String> = surroundings
         .get_envs()
-        // Where it is found comes from Vestibule: two that replace each other have places of their own.
-        .filter(|(name, _)| *name != "APP_SOCKET" && *name != "APP_PID_FILE")
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value?.to_str()?.to_owned())))
         .collect();
     let environment: Vec<String> =

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal as Hearing, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 use vestibule_config::{Process, Start, UpstreamAddress};
-use vestibule_process::{Error, Exit, Launch, Life, MEMBER_OF, Members, PidFile, Signal, spawn};
+use vestibule_process::{Error, Exit, Launch, Life, MEMBER_OF, Members, PidFile, Reaper, Signal, spawn};
 
 use super::invocation::{Place, Places};
 
@@ -69,6 +69,8 @@ impl Child {
         mut drained: oneshot::Receiver<()>,
     ) -> anyhow::Result<Option<ExitStatus>> {
         let mut signals = Signals::new()?;
+        // The new master of a Unicorn becomes our child when the old one ends, as does whatever is left behind.
+        tokio::spawn(Reaper::new()?.run());
         let own_name = format!("run-{}", std::process::id());
         let mut prepared = self.launch()?.variable(MEMBER_OF, &own_name).prepare()?;
         let (mut app, mut exit) = spawn(&mut prepared.command)?;
