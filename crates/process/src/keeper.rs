@@ -201,6 +201,8 @@ impl<T: Traffic> Keeper<T> {
             Task::Stop => self.stop().await,
             Task::Restart(reason) => self.restart(reason).await,
         };
+        // Whatever came of it, it is another's turn.
+        self.watched.turn = None;
         let outcome = match result {
             Ok(words) => {
                 self.event(&format!("{words} ({:.1} s)", began.elapsed().as_secs_f32()));
@@ -297,6 +299,7 @@ impl<T: Traffic> Keeper<T> {
             let is_new = status.phase != phase;
             if is_new {
                 status.phase = phase;
+                status.next_try = None;
                 status.since = crate::status::now();
             }
             is_new

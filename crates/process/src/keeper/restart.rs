@@ -69,7 +69,7 @@ impl<T: Traffic> Keeper<T> {
             self.app = None;
             self.traffic.release().await;
             self.enter(Phase::Down);
-            if matches!(result, Err(Trouble::Failed(_))) {
+            if result.is_err() {
                 self.pause();
             }
         }

@@ -72,7 +72,8 @@ impl<T: Traffic> Keeper<T> {
             // The traffic finds out by itself that nobody is there, and waits for that.
             self.traffic.release().await;
             self.enter(Phase::Down);
-            if matches!(result, Err(Trouble::Failed(_))) {
+            // Also when it could not even be tried: who is in the way may go.
+            if result.is_err() {
                 self.pause();
             }
         }

@@ -59,7 +59,7 @@ pub(super) struct Watched {
     /// Since when there is no PID file.
     lost_pid_file: Option<Instant>,
     /// Its turn to be restarted unasked.
-    turn: Option<OwnedSemaphorePermit>,
+    pub(super) turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Watched {
