@@ -27,6 +27,7 @@ build:
 test: deps
 	$(CARGO) test --workspace --profile $(PROFILE) --doc
 	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast --lib --bins
+	$(CARGO) test --profile $(PROFILE) --no-fail-fast -p vestibule-process --test orphans
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test fuzz
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test behaviour
 
@@ -34,9 +35,11 @@ test: deps
 test-kills: deps
 	VESTIBULE_KILLS=$(KILLS) $(CARGO) test --profile $(PROFILE) --test behaviour random_kills -- --nocapture
 
-## What takes minutes: slow attacks, uploads and downloads at their full length; a short form of each is in `make test`.
+## What takes minutes: slow attacks, uploads and downloads at their full length, twenty restarts of each server in a row, a leak over
+## five minutes, requests of 50 seconds; a short form of each is in `make test`.
 test-slow: deps
-	VESTIBULE_SLOW=1 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture slow_attacks buffering::slow_clients
+	VESTIBULE_SLOW=1 VESTIBULE_RESTARTS=20 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture \
+	  slow_attacks buffering::slow_clients keeper::
 
 ## The fuzz targets (tests/fuzz): about 15 minutes of CPU. Installs cargo-fuzz and a C++ compiler where they are missing.
 fuzz:
