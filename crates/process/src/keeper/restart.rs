@@ -129,11 +129,16 @@ impl<T: Traffic> Keeper<T> {
             return trouble;
         }
         self.enter(Phase::Restarting);
-        match self.boot().await {
-            Ok(()) => failure.words = format!("{}; it was started again and answers", failure.words),
-            // Words of the second failure say what became of it, too.
-            Err(Trouble::Failed(again)) => failure = again,
-            Err(_) => {}
+        if self.process.is_owned() {
+            failure = self.roll_back(failure).await;
+        }
+        if self.app.is_none() {
+            match self.boot().await {
+                Ok(()) => failure.words = format!("{}; it was started again and answers", failure.words),
+                // Words of the second failure say what became of it, too.
+                Err(Trouble::Failed(again)) => failure = again,
+                Err(_) => {}
+            }
         }
         Trouble::Failed(failure)
     }

@@ -95,10 +95,14 @@ impl<T: Traffic> Keeper<T> {
 
     /// Starts what lies in its directory now; when that does not boot and another release did before, that one.
     async fn start_or_roll_back(&mut self) -> Result<(), Trouble> {
-        let mut failure = match self.start_release(None).await {
-            Err(Trouble::Failed(failure)) => failure,
-            other => return other,
-        };
+        match self.start_release(None).await {
+            Err(Trouble::Failed(failure)) => Err(Trouble::Failed(self.roll_back(failure).await)),
+            other => other,
+        }
+    }
+
+    /// Starts the last release that answered, if that is another than the one that failed and still there.
+    pub(super) async fn roll_back(&mut self, mut failure: Failure) -> Failure {
         let good = self.good.clone().filter(|good| Some(good) != failure.release.as_ref());
         if let Some(good) = good.filter(|good| good.directory.is_dir()) {
             self.event(&format!("{}: rolling back to {good}", failure.words));
@@ -106,7 +110,7 @@ impl<T: Traffic> Keeper<T> {
             let how = if back.is_ok() { "which runs again" } else { "which does not start any more" };
             failure.words = format!("{}; rolled back to {good}, {how}", failure.words);
         }
-        Err(Trouble::Failed(failure))
+        failure
     }
 
     /// Starts it in this directory, or its own, and waits until it answers.

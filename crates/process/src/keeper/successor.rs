@@ -82,8 +82,11 @@ impl<T: Traffic> Keeper<T> {
                     }
                 }
                 let died = seen.iter().filter(|worker| !worker.is_alive()).count();
-                let is_steady = steady_since.elapsed() >= STEADY && workers.len() >= old_workers.len();
-                if new.is_alive() && is_steady && died == 0 {
+                // As many as there were need not come: their number may be what was changed.
+                let is_steady = steady_since.elapsed() >= STEADY && !workers.is_empty();
+                // Without the old one there is nothing to go back to: whether it answers is all that counts.
+                let is_all_there_is = !old.is_alive() && (died >= CRASH_LOOP || Instant::now() >= end);
+                if new.is_alive() && (is_steady && died == 0 || is_all_there_is) {
                     return Ok(*new);
                 }
                 if !new.is_alive() || died >= CRASH_LOOP {
