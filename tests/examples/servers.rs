@@ -19,13 +19,15 @@ struct Stage {
 }
 
 impl Stage {
-    /// Starts the server by `line`, in a directory that has `example` where an application has it.
+    /// Starts the server by `line`, in a directory that has `example` where an application has it; and Vestibule, once it is
+    /// `whole`: what Vestibule then finds is all of it.
     fn start(
         kind: Kind,
         example: Option<&str>,
         line: &[&str],
         ends: bool,
         change: impl FnOnce(&mut Command),
+        whole: impl Fn(&App) -> bool,
     ) -> Stage {
         let dir = Dir::new();
         let mut app = App::stopped(kind, &dir);
@@ -37,6 +39,7 @@ impl Stage {
         }
         app.run_by(line, ends, change);
         app.wait_until_answers();
+        until_true("the server has what is configured", seconds(30), || whole(&app));
         let vestibule = Vestibule::start(&dir, &config(&dir, ""));
         let stage = Stage { vestibule, app, _dir: dir };
         assert_eq!(stage.ask("/sleep?token=fine"), "fine");
@@ -75,11 +78,18 @@ impl Stage {
     }
 }
 
+/// How many threads that answer requests each process of a Puma has, those without any left out.
+fn threads(app: &App) -> Vec<usize> {
+    let each = app.titled("puma").into_iter().map(|pid| process::threads(pid, "puma srv tp"));
+    each.filter(|count| *count > 0).collect()
+}
+
 const PUMA: &[&str] = &["puma", "-C", "config/puma.rb"];
 
 #[test]
 fn puma_runs_by_ours_as_a_single_process() {
-    let mut stage = Stage::start(Kind::Puma, Some("config/puma.rb"), PUMA, false, |_| {});
+    let mut stage =
+        Stage::start(Kind::Puma, Some("config/puma.rb"), PUMA, false, |_| {}, |app| threads(app) == [5]);
     assert_eq!(stage.found(), ("Puma".to_owned(), 5));
     stage.assert_pid("puma 5");
     let pid = stage.app.pid();
@@ -91,15 +101,13 @@ fn puma_runs_by_ours_as_a_single_process() {
 #[test]
 fn puma_runs_by_ours_as_a_cluster() {
     let kind = Kind::PumaCluster { preload: false };
-    let mut stage = Stage::start(kind, Some("config/puma.rb"), PUMA, false, |command| {
+    let change = |command: &mut Command| {
         command.env("WEB_CONCURRENCY", "2").env("RAILS_MAX_THREADS", "7");
-    });
-    until_true("both workers", seconds(20), || stage.app.titled("cluster worker").len() == 2);
+    };
+    let whole = |app: &App| threads(app) == [7, 7] && app.titled("cluster worker").len() == 2;
+    let mut stage = Stage::start(kind, Some("config/puma.rb"), PUMA, false, change, whole);
+    assert_eq!(stage.found(), ("Puma".to_owned(), 14));
     stage.assert_pid("[app]");
-    // It is looked at once a second, and either worker may have come after the first look.
-    until_true("all of its threads are counted", seconds(20), || {
-        stage.vestibule.events().iter().any(|event| event["in_flight"] == 14)
-    });
     let workers = stage.app.titled("cluster worker");
     stage.assert_restarts(|app| app.restart_puma(Signal::USR1));
     until_true("both workers are new ones", seconds(30), || {
@@ -112,11 +120,12 @@ fn puma_runs_by_ours_as_a_cluster() {
 #[test]
 fn unicorn_runs_by_ours() {
     let line = ["unicorn", "-c", "config/unicorn.rb", "-E", "production"];
-    let mut stage = Stage::start(Kind::Unicorn, Some("config/unicorn.rb"), &line, false, |command| {
+    let change = |command: &mut Command| {
         command.env("WEB_CONCURRENCY", "3");
-    });
-    until_true("three workers", seconds(20), || stage.app.titled("unicorn worker[").len() == 3);
-    assert_eq!(stage.found().0, "Unicorn");
+    };
+    let whole = |app: &App| app.titled("unicorn worker[").len() == 3;
+    let mut stage = Stage::start(Kind::Unicorn, Some("config/unicorn.rb"), &line, false, change, whole);
+    assert_eq!(stage.found(), ("Unicorn".to_owned(), 6));
     stage.assert_pid("unicorn master");
     stage.assert_restarts(App::restart_unicorn);
     stage.assert_pid("unicorn master");
@@ -126,7 +135,7 @@ fn unicorn_runs_by_ours() {
 #[test]
 fn thin_runs_by_ours() {
     let line = ["thin", "start", "-C", "config/thin.yml"];
-    let mut stage = Stage::start(Kind::Thin, Some("config/thin.yml"), &line, true, |_| {});
+    let mut stage = Stage::start(Kind::Thin, Some("config/thin.yml"), &line, true, |_| {}, |_| true);
     assert_eq!(stage.found(), ("Thin".to_owned(), 16));
     stage.assert_pid("thin server");
     stage.assert_restarts(|app| {
@@ -142,9 +151,9 @@ fn thin_runs_by_ours() {
 fn passenger_runs_by_the_command_in_our_notes() {
     let script = blocks(&text("config/passenger.md"), "sh").concat();
     let line = ["sh", "-c", &script];
-    let mut stage = Stage::start(Kind::Passenger, None, &line, false, |_| {});
-    until_true("both application processes", seconds(20), || stage.app.titled("RubyApp").len() == 2);
-    assert_eq!(stage.found().0, "Passenger");
+    let whole = |app: &App| app.titled("RubyApp").len() == 2;
+    let mut stage = Stage::start(Kind::Passenger, None, &line, false, |_| {}, whole);
+    assert_eq!(stage.found(), ("Passenger".to_owned(), 3));
     stage.assert_pid("watchdog");
     stage.assert_restarts(App::restart_passenger_app);
     stage.app.stop_gently();

@@ -47,6 +47,14 @@ pub(crate) fn title(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
 }
 
+/// How many of its threads have a name that begins so.
+pub(crate) fn threads(pid: u32, name: &str) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.starts_with(name)))
+        .count()
+}
+
 /// CPU time that the process has used, all threads, without its children.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let fields = stat(pid).expect("the process is there");
