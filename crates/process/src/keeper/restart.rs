@@ -210,8 +210,17 @@ impl<T: Traffic> Keeper<T> {
         if kind == Kind::Passenger {
             // It starts the new ones before it ends the old: as long as one of those is there, who answered is not known.
             let end = Instant::now() + self.process.start_timeout;
-            while self.workers().iter().any(|worker| before.contains(worker)) && Instant::now() < end {
+            let is_old = |worker: &Life| before.contains(worker);
+            while self.workers().iter().any(is_old) && Instant::now() < end {
                 tokio::time::sleep(LOOK).await;
+            }
+            // An old one may finish what runs for longer. But if none is new, nothing was restarted, whatever the command said.
+            let workers = self.workers();
+            if !workers.is_empty() && workers.iter().all(is_old) {
+                let time = self.process.start_timeout.as_secs();
+                let words = format!("{}: no new workers within {time} s (start_timeout)", command.join(" "));
+                let output = self.output.last_lines(super::start::LAST_LINES).await;
+                return Err(Trouble::of_release(words, None, output));
             }
         }
         self.find_after().await

@@ -176,13 +176,12 @@ impl<T: Traffic> Keeper<T> {
             socket: place.socket.clone(),
             pid_file: place.pid_file.clone(),
         };
-        let launch = Launch::of(&self.process, command, &places);
+        // `{directory}` is where this start is to run, which for an earlier release is not what is written.
+        let mut process = self.process.clone();
+        process.directory = directory.map(Path::to_owned).or(process.directory);
+        let launch = Launch::of(&process, command, &places);
         let launch = launch.ok_or_else(|| Trouble::Refused("its command is empty".to_owned()))?;
-        let launch = launch.output(&self.output).variable(MEMBER_OF, self.member_name());
-        Ok(match directory {
-            Some(directory) => launch.directory(directory),
-            None => launch,
-        })
+        Ok(launch.output(&self.output).variable(MEMBER_OF, self.member_name()))
     }
 
     /// What the environment of all that belong to the present start says.

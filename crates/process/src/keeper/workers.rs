@@ -32,7 +32,12 @@ impl<T: Traffic> Keeper<T> {
 
     /// The directory that its code lies in: where it is started, or where it runs.
     pub(super) fn directory(&self) -> Option<PathBuf> {
-        let runs_in = |app: &App| std::fs::read_link(format!("/proc/{}/cwd", app.pid())).ok();
+        // Passenger's watchdog runs anywhere: its workers are where the code is.
+        let runs_in = |app: &App| {
+            let workers = self.workers();
+            let pids = workers.iter().map(|worker| worker.pid).chain([app.pid()]);
+            pids.into_iter().find_map(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).ok())
+        };
         self.process.directory.clone().or_else(|| self.app.as_ref().and_then(runs_in))
     }
 
