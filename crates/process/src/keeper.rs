@@ -186,8 +186,7 @@ impl<T: Traffic> Keeper<T> {
 
     /// What is to be done when nobody asks for anything.
     fn next(&self) -> Task {
-        let can_start = !matches!(self.process.start, Start::Adopted { command: None });
-        let is_wanted = self.wish.get() == Wish::Up && self.app.is_none() && can_start;
+        let is_wanted = self.wish.get() == Wish::Up && self.app.is_none() && self.can_start();
         let is_time = self.next_try.is_none_or(|time| Instant::now() >= time);
         if is_wanted && is_time { Task::Start } else { Task::Watch }
     }
@@ -198,6 +197,11 @@ impl<T: Traffic> Keeper<T> {
         let result = match task {
             Task::Watch => return (None, self.watch().await),
             Task::Start => self.start().await,
+    /// Whether it can be started at all, by us or at our request.
+    fn can_start(&self) -> bool {
+        !matches!(self.process.start, Start::Adopted { command: None })
+    }
+
             Task::Stop => self.stop().await,
             Task::Restart(reason) => self.restart(reason).await,
         };
@@ -310,13 +314,18 @@ impl<T: Traffic> Keeper<T> {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.wish, wish) != wish);
     }
 
-    /// It died or did not start: when it may be started again.
+    /// It died or did not start: when it may be started again, if that is ours to do.
     fn pause(&mut self) -> Duration {
         let now = Instant::now();
         let pause = self.flapping.died(now).unwrap_or(Duration::ZERO);
         self.next_try = Some(now + pause);
         self.enter(Phase::Waiting);
         let next = crate::status::now() + pause.as_secs();
+        if !self.can_start() {
+            self.next_try = None;
+            self.enter(Phase::Down);
+            return Duration::ZERO;
+        }
         self.status.send_modify(|status| status.next_try = Some(next));
         if !pause.is_zero() {
             let words = format!("flapping: started again in {} s", pause.as_secs());

@@ -204,7 +204,7 @@ impl<T: Traffic> Keeper<T> {
         let words = format!("pid {} {how}", app.pid());
         let output = self.output.last_lines(LAST_LINES).await;
         self.failed(Failure::new(words, app.release.clone(), output));
-        if self.wish.get() == Wish::Up && !matches!(self.process.start, Start::Adopted { command: None }) {
+        if self.wish.get() == Wish::Up && self.can_start() {
             if let Err(trouble) = sweep(&mut app.members, &profile.stop).await {
                 self.trouble(trouble);
             }
