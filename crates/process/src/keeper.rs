@@ -43,6 +43,9 @@ use trouble::Trouble;
 /// Commands on their way to a keeper.
 const MOST_ASKS: usize = 16;
 
+/// Between two looks at the numbers of the traffic.
+const COUNTS: Duration = Duration::from_millis(500);
+
 /// At the end, so long may it take to tell what happened last.
 const LAST_ALERTS: Duration = Duration::from_secs(10);
 
@@ -148,6 +151,7 @@ impl<T: Traffic> Keeper<T> {
         let Some(asks) = self.asks.take() else { return };
         let wish = Rc::clone(&self.wish);
         let mut desk = Desk::new(asks, wish);
+        let mut counts = pin!(show_counts(self.traffic.clone(), self.status.clone()));
         loop {
             let task = match desk.next() {
                 Some(task) => task,
@@ -168,6 +172,7 @@ impl<T: Traffic> Keeper<T> {
                             Taken::Later => {}
                             Taken::Now => break None,
                         },
+                        () = &mut counts => {}
                     }
                 }
             };
@@ -191,17 +196,17 @@ impl<T: Traffic> Keeper<T> {
         if is_wanted && is_time { Task::Start } else { Task::Watch }
     }
 
+    /// Whether it can be started at all, by us or at our request.
+    fn can_start(&self) -> bool {
+        !matches!(self.process.start, Start::Adopted { command: None })
+    }
+
     /// Does it; what came of it, and what is to be done next because of what was noticed.
     async fn perform(&mut self, task: Task) -> (Option<Outcome>, Option<Task>) {
         let began = Instant::now();
         let result = match task {
             Task::Watch => return (None, self.watch().await),
             Task::Start => self.start().await,
-    /// Whether it can be started at all, by us or at our request.
-    fn can_start(&self) -> bool {
-        !matches!(self.process.start, Start::Adopted { command: None })
-    }
-
             Task::Stop => self.stop().await,
             Task::Restart(reason) => self.restart(reason).await,
         };
@@ -316,16 +321,16 @@ impl<T: Traffic> Keeper<T> {
 
     /// It died or did not start: when it may be started again, if that is ours to do.
     fn pause(&mut self) -> Duration {
-        let now = Instant::now();
-        let pause = self.flapping.died(now).unwrap_or(Duration::ZERO);
-        self.next_try = Some(now + pause);
-        self.enter(Phase::Waiting);
-        let next = crate::status::now() + pause.as_secs();
         if !self.can_start() {
             self.next_try = None;
             self.enter(Phase::Down);
             return Duration::ZERO;
         }
+        let now = Instant::now();
+        let pause = self.flapping.died(now).unwrap_or(Duration::ZERO);
+        self.next_try = Some(now + pause);
+        self.enter(Phase::Waiting);
+        let next = crate::status::now() + pause.as_secs();
         self.status.send_modify(|status| status.next_try = Some(next));
         if !pause.is_zero() {
             let words = format!("flapping: started again in {} s", pause.as_secs());
@@ -333,5 +338,18 @@ impl<T: Traffic> Keeper<T> {
             self.alert("flapping", &words);
         }
         pause
+    }
+}
+
+/// Keeps the numbers of the traffic up to date, whatever else is done: they matter most while the application is away.
+/// Never ends.
+async fn show_counts(traffic: impl Traffic, status: channel::Sender<Status>) {
+    loop {
+        // Numbers that change all the time are no news.
+        status.send_if_modified(|status| {
+            (status.in_flight, status.waiting) = (traffic.in_flight(), traffic.waiting());
+            false
+        });
+        tokio::time::sleep(COUNTS).await;
     }
 }

@@ -396,9 +396,7 @@ impl<T: Traffic> Keeper<T> {
             .into_iter()
             .map(|member| Worker { pid: member.life.pid, memory: member.pss })
             .collect();
-        let (in_flight, waiting) = (self.traffic.in_flight(), self.traffic.waiting());
         self.quietly(|status| {
-            (status.in_flight, status.waiting) = (in_flight, waiting);
             for worker in &workers {
                 let known = status.workers.iter().find(|known| known.pid == worker.pid);
                 let memory = worker.memory.or_else(|| known.and_then(|known| known.memory));
