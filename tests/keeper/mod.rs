@@ -1,3 +1,4 @@
 //! The application's keeper: start, stop, restart, watch.
 
+mod adopted;
 mod restarts;

@@ -18,8 +18,8 @@ pub(crate) struct Kept {
     pub(crate) vestibule: Vestibule,
     pub(crate) app: App,
     kind: Kind,
-    /// What follows in `[process.app]`.
-    more: String,
+    /// The whole configuration.
+    config: String,
     pub(crate) dir: Dir,
 }
 
@@ -76,16 +76,43 @@ impl Kept {
         let dir = Dir::new();
         let mut app = App::stopped(kind, &dir);
         prepare(&mut app);
-        let vestibule = Vestibule::start(&dir, &configuration(kind, &app, &dir, more));
-        let kept = Kept { vestibule, app, kind, more: more.to_owned(), dir };
+        let config = configuration(kind, &app, &dir, more);
+        let vestibule = Vestibule::start(&dir, &config);
+        let kept = Kept { vestibule, app, kind, config, dir };
         kept.wait_for("up", seconds(60));
+        kept
+    }
+
+    /// Starts the application past Vestibule, and then a Vestibule that is told where its PID file is; `section` follows.
+    pub(crate) fn adopt(kind: Kind, section: impl FnOnce(&App, &Dir) -> String) -> Kept {
+        Kept::adopt_with(kind, |app, dir| {
+            app.run();
+            app.wait_until_answers();
+            section(app, dir)
+        })
+    }
+
+    /// The same, where `start` starts what is adopted, in the application's directory.
+    pub(crate) fn adopt_with(kind: Kind, start: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
+        let dir = Dir::new();
+        let mut app = App::stopped(kind, &dir);
+        let section = start(&mut app, &dir);
+        let pid_file = format!("pid_file = {:?}", dir.join("web_server.pid"));
+        let config =
+            format!("{}\n[limits]\nconnections_per_address = 16384\n\n{section}\n", config(&dir, &pid_file));
+        // Where Passenger's own commands look for it; no other server minds.
+        let registry = dir.join("registry");
+        let vestibule = Vestibule::start_with(&dir, &config, |command| {
+            command.env("PASSENGER_INSTANCE_REGISTRY_DIR", registry);
+        });
+        let kept = Kept { vestibule, app, kind, config, dir };
+        kept.wait_for("up", seconds(20));
         kept
     }
 
     /// Starts another Vestibule with the same configuration, after the one before it has ended.
     pub(crate) fn start_again(&mut self) {
-        let config = configuration(self.kind, &self.app, &self.dir, &self.more);
-        self.vestibule = Vestibule::start(&self.dir, &config);
+        self.vestibule = Vestibule::start(&self.dir, &self.config);
     }
 
     /// `vestibule app` with these words.

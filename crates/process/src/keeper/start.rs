@@ -88,7 +88,8 @@ impl<T: Traffic> Keeper<T> {
             Start::Owned(_) => self.start_or_roll_back().await,
             Start::Adopted { command: Some(command) } => self.have_started(&command).await,
             Start::Adopted { command: None } => Err(Trouble::Refused(
-                "is not ours to start: start it where that is done, or write its `command` or `start_command`".to_owned(),
+                "is not ours to start: start it where that is done (requests wait for it), or write its `command` or \
+                 `start_command`".to_owned(),
             )),
         }
     }
