@@ -152,6 +152,7 @@ impl<T: Traffic> Keeper<T> {
         let wish = Rc::clone(&self.wish);
         let mut desk = Desk::new(asks, wish);
         let mut counts = pin!(show_counts(self.traffic.clone(), self.status.clone()));
+        let status = self.status.clone();
         loop {
             let task = match desk.next() {
                 Some(task) => task,
@@ -168,15 +169,17 @@ impl<T: Traffic> Keeper<T> {
                             next = noticed;
                             break outcome;
                         }
-                        Some(ask) = desk.receive() => match desk.take(ask, &task) {
-                            Taken::Later => {}
-                            Taken::Now => break None,
-                        },
+                        Some(ask) = desk.receive() => {
+                            let taken = desk.take(ask, &task);
+                            note_wish(&status, desk.wish());
+                            if taken == Taken::Now {
+                                break None;
+                            }
+                        }
                         () = &mut counts => {}
                     }
                 }
             };
-            self.note_wish(desk.wish());
             let is_ending = *ending.borrow_and_update();
             if let Some(how) = is_ending {
                 self.end(how, &mut ending).await;
@@ -315,10 +318,6 @@ impl<T: Traffic> Keeper<T> {
         });
     }
 
-    fn note_wish(&self, wish: Wish) {
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.wish, wish) != wish);
-    }
-
     /// It died or did not start: when it may be started again, if that is ours to do.
     fn pause(&mut self) -> Duration {
         if !self.can_start() {
@@ -352,4 +351,8 @@ async fn show_counts(traffic: impl Traffic, status: channel::Sender<Status>) {
         });
         tokio::time::sleep(COUNTS).await;
     }
+}
+
+fn note_wish(status: &channel::Sender<Status>, wish: Wish) {
+    status.send_if_modified(|status| std::mem::replace(&mut status.wish, wish) != wish);
 }

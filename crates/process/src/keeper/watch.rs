@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
-use vestibule_config::{Process, Start};
+use vestibule_config::Process;
 
 use super::app::App;
 use super::find::Found;
