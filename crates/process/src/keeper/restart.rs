@@ -27,6 +27,7 @@ impl<T: Traffic> Keeper<T> {
         let kind = app.kind();
         let profile = Profile::of(kind, &self.process);
         let mut method = profile.restart;
+        let mut drains = true;
         if let Restart::Signal(signal) = self.process.restart
             && let Some(harm) = harm(kind, signal)
         {
@@ -38,6 +39,8 @@ impl<T: Traffic> Keeper<T> {
             Reason::Hangs(words) => {
                 self.event(&format!("is stopped and started: {words}"));
                 method = Method::StopStart;
+                // What it has in its hands does not finish; its stop sequence still asks it to.
+                drains = false;
             }
         }
         self.enter(Phase::Restarting);
@@ -51,7 +54,7 @@ impl<T: Traffic> Keeper<T> {
             Method::Successor(signal) => self.restart_by_successor(*signal).await,
             Method::Signal(signal) => self.restart_by_signal(*signal).await,
             Method::Command(command) => self.restart_by_command(command, kind).await,
-            Method::StopStart => self.stop_and_start().await,
+            Method::StopStart => self.stop_and_start(drains).await,
             Method::Replace => self.replace().await,
         };
         // What answered only errors before is no worse now.
@@ -98,7 +101,7 @@ impl<T: Traffic> Keeper<T> {
             if Instant::now() >= end {
                 let words = format!("took no notice of {} for {} s", signal.as_str(), patience.as_secs());
                 self.event(&format!("{words}: stopped and started"));
-                return self.stop_and_start().await;
+                return self.stop_and_start(true).await;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -242,15 +245,19 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
-    /// It is stopped, after what it runs, and started: requests wait meanwhile.
-    async fn stop_and_start(&mut self) -> Result<Wait, Trouble> {
+    /// It is stopped, after what it runs if it `drains`, and started: requests wait meanwhile.
+    async fn stop_and_start(&mut self, drains: bool) -> Result<Wait, Trouble> {
         if let vestibule_config::Start::Adopted { command: None } = self.process.start {
             return Err(Trouble::Refused(
                 "restarts only by a stop and a start, and is not ours to start: write its `command` or `start_command`"
                     .to_owned(),
             ));
         }
-        self.quiesce().await;
+        if drains {
+            self.quiesce().await;
+        } else {
+            self.traffic.hold().await;
+        }
         self.stop_all().await?;
         self.enter(Phase::Restarting);
         self.boot().await?;
