@@ -93,7 +93,8 @@ pub fn recognise(title: &Title) -> Server {
             b"puma" | b"pumactl" => Some(Server::Puma),
             b"unicorn" | b"unicorn_rails" => Some(Server::Unicorn),
             b"thin" => Some(Server::Thin),
-            b"Passenger" | b"PassengerAgent" => Some(Server::Passenger),
+            // `passenger start` stays in front of the watchdog and the core.
+            b"Passenger" | b"PassengerAgent" | b"passenger" => Some(Server::Passenger),
             _ => None,
         })
         .unwrap_or(Server::Auto)
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn recognises_the_servers_by_title_and_by_command() {
-        let cases: [(&[u8], Server); 9] = [
+        let cases: [(&[u8], Server); 10] = [
             (b"puma 5.6.5 (unix:///tmp/web_server.sock) [app]\0\0\0", Server::Puma),
             (b"puma: cluster worker 0: 77 [app]", Server::Puma),
             (b"/usr/bin/ruby\0/usr/bin/puma\0-b\0unix:///tmp/s\0", Server::Puma),
@@ -114,6 +115,7 @@ mod tests {
             (b"thin server (/tmp/web_server.sock)", Server::Thin),
             (b"Passenger core", Server::Passenger),
             (b"/usr/lib/PassengerAgent\0core\0", Server::Passenger),
+            (b"ruby\0/usr/bin/passenger\0start\0", Server::Passenger),
             (b"falcon host", Server::Auto),
             (b"", Server::Auto),
         ];

@@ -9,6 +9,7 @@ use vestibule_config::Server;
 use super::Keeper;
 use super::app::App;
 use super::trouble::Trouble;
+use super::workers::runs_in;
 use crate::exit::Exit;
 use crate::holder::{self, Holds};
 use crate::life::Life;
@@ -68,8 +69,7 @@ impl<T: Traffic> Keeper<T> {
         let exit = Exit::of(life);
         let public = self.public();
         let place = public.present().map_or_else(|| public.clone(), |number| public.instance(number));
-        let directory = std::fs::read_link(format!("/proc/{}/cwd", life.pid)).ok();
-        let release = directory.and_then(|directory| Release::of(&directory));
+        let release = runs_in(&Tree::of(life.pid)).and_then(|directory| Release::of(&directory));
         let mut app = App::new(&self.process.name, exit, place, release);
         if let Some(before) = before {
             app.members = before.members;
@@ -125,6 +125,25 @@ impl<T: Traffic> Keeper<T> {
         let since_written = SystemTime::now().duration_since(written).unwrap_or_default();
         // proc(5) counts in hundredths of a second.
         life.age() + std::time::Duration::from_secs(1) >= since_written
+    }
+}
+
+/// Some stay in front of a server that they have put into the background (`passenger start`): the application is who
+/// listens, and whoever started it is one of its members. What others put there is not followed.
+pub(super) fn follow_the_listener(app: &mut App) {
+    let Some(socket) = app.place.socket.clone() else { return };
+    if holder::holds(&socket, &app.tree()) != Holds::No {
+        return;
+    }
+    let file = app.place.pid_file.as_ref().map(PidFile::new);
+    let named = file.and_then(|file| file.read().ok().flatten()).and_then(Life::of);
+    let named = named.filter(|life| holder::holds(&socket, &Tree::of(life.pid)) == Holds::Yes);
+    let Some(life) = named.or_else(|| listener(&socket).and_then(first_of_server)) else { return };
+    app.members.update();
+    if app.members.all().any(|member| member.is_same_process(&life)) {
+        app.master = life;
+        app.exit = Exit::of(life);
+        app.members.follow(life);
     }
 }
 

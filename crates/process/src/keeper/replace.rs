@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use vestibule_config::Restart;
 
 use super::Keeper;
+use super::find::follow_the_listener;
 use super::restart::LOOK;
 use super::start::{Wait, until_it_answers};
 use super::stop::{clear_up, stop_one};
@@ -54,8 +55,16 @@ impl<T: Traffic> Keeper<T> {
         if !is_answer || matches!(wait, Wait::Errs(_)) && self.answers_well().await {
             let mut failure = self.did_not_answer(wait).await;
             self.drop_second().await?;
+            if let Some(first) = &self.app {
+                self.write_down(&first.master);
+            }
             failure.words = format!("{}; the old one goes on", failure.words);
             return Err(Trouble::Failed(failure));
+        }
+        if let Some(second) = &mut self.second {
+            follow_the_listener(second);
+            let master = second.master;
+            self.write_down(&master);
         }
         if let Err(error) = public.lead_to(&place) {
             self.drop_second().await?;

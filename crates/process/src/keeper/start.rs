@@ -8,7 +8,7 @@ use vestibule_config::Start;
 
 use super::Keeper;
 use super::app::App;
-use super::find::Found;
+use super::find::{Found, follow_the_listener};
 use super::trouble::Trouble;
 use crate::exit;
 use crate::launch::{Launch, Places, Prepared};
@@ -140,6 +140,11 @@ impl<T: Traffic> Keeper<T> {
                 return Err(Trouble::Failed(failure));
             }
         }
+        if let Some(app) = &mut self.app {
+            follow_the_listener(app);
+            let master = app.master;
+            self.write_down(&master);
+        }
         if is_replacing {
             self.public().lead_to(&place).map_err(|error| {
                 Trouble::failed(format!("the socket cannot be made to lead to the new instance: {error}"))
@@ -158,11 +163,16 @@ impl<T: Traffic> Keeper<T> {
         let directory = directory.map(Path::to_owned).or_else(|| self.directory());
         let release = directory.and_then(|directory| Release::of(&directory));
         let (life, exit) = exit::spawn(&mut prepare(launch).await?.command)?;
-        if let Err(error) = self.record().write(&life) {
-            tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
-        }
+        self.write_down(&life);
         self.status.send_modify(|status| status.starts += 1);
         Ok(App::new(&self.member_name(), exit, place.clone(), release))
+    }
+
+    /// Which process is ours, for a Vestibule after us.
+    pub(super) fn write_down(&self, life: &Life) {
+        if let Err(error) = self.record().write(life) {
+            tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
+        }
     }
 
     /// `command`, as the application is started: its directory, user, environment.

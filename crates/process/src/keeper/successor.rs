@@ -57,9 +57,7 @@ impl<T: Traffic> Keeper<T> {
             while old.is_alive() && Instant::now() < end {
                 tokio::time::sleep(LOOK).await;
             }
-            if let Err(error) = self.record().write(&new) {
-                tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
-            }
+            self.write_down(&new);
             return Ok(wait);
         }
         Err(Trouble::failed("its successor ended"))

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Keeper;
-use super::app::App;
 use super::start::{LAST_LINES, prepare};
 use super::trouble::Trouble;
 use crate::exit;
@@ -32,13 +31,7 @@ impl<T: Traffic> Keeper<T> {
 
     /// The directory that its code lies in: where it is started, or where it runs.
     pub(super) fn directory(&self) -> Option<PathBuf> {
-        // Passenger's watchdog runs anywhere: its workers are where the code is.
-        let runs_in = |app: &App| {
-            let workers = self.workers();
-            let pids = workers.iter().map(|worker| worker.pid).chain([app.pid()]);
-            pids.into_iter().find_map(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).ok())
-        };
-        self.process.directory.clone().or_else(|| self.app.as_ref().and_then(runs_in))
+        self.process.directory.clone().or_else(|| self.app.as_ref().and_then(|app| runs_in(&app.tree())))
     }
 
     /// Shows who it is now.
@@ -89,4 +82,13 @@ impl<T: Traffic> Keeper<T> {
             }
         }
     }
+}
+
+/// The directory that an application runs in. Of Passenger's processes only the workers run where the code lies.
+pub(super) fn runs_in(tree: &Tree) -> Option<PathBuf> {
+    let first = match Kind::of(tree) {
+        Kind::Passenger => *recognise::workers(tree, Kind::Passenger).first()?,
+        _ => tree.members().first()?,
+    };
+    std::fs::read_link(format!("/proc/{}/cwd", first.life.pid)).ok()
 }
