@@ -42,6 +42,17 @@ impl Place {
         let (Some(public), Some(socket)) = (&self.socket, &instance.socket) else { return Ok(()) };
         link(public, socket)
     }
+
+    /// Takes the link of this public place away, if it is one of ours that leads to nothing any more: no server can bind there.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn withdraw(&self) -> io::Result<()> {
+        match &self.socket {
+            Some(public) if self.present().is_some() && !public.exists() => fs::remove_file(public),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn link(public: &Path, target: &Path) -> io::Result<()> {
@@ -92,6 +103,23 @@ mod tests {
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         assert_eq!(public.present(), Some(1));
+    }
+
+    #[test]
+    fn a_link_is_taken_away_when_it_leads_to_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let public = Place { socket: Some(directory.path().join("s")), pid_file: None };
+        let path = public.socket.as_ref().unwrap();
+        let _listener = UnixListener::bind(public.instance(2).socket.unwrap()).unwrap();
+        public.lead_to(&public.instance(2)).unwrap();
+        public.withdraw().unwrap();
+        assert_eq!(public.present(), Some(2), "somebody is there");
+        fs::remove_file(public.instance(2).socket.unwrap()).unwrap();
+        public.withdraw().unwrap();
+        assert!(fs::symlink_metadata(path).is_err(), "nobody is there");
+        symlink("elsewhere", path).unwrap();
+        public.withdraw().unwrap();
+        assert!(fs::symlink_metadata(path).is_ok(), "not ours");
     }
 
     #[test]

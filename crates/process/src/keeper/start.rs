@@ -212,6 +212,9 @@ impl<T: Traffic> Keeper<T> {
         for socket in [&place.socket, &public.socket].into_iter().flatten() {
             vacancy::vacate(socket).await?;
         }
+        if let Err(error) = public.withdraw() {
+            tracing::warn!(process = self.process.name, %error, "a link that leads to nothing is in the way");
+        }
         for path in [&place.pid_file, &public.pid_file].into_iter().flatten() {
             let file = PidFile::new(path);
             if let Ok(Some(pid)) = file.read()

@@ -49,6 +49,7 @@ impl<T: Traffic> Keeper<T> {
             let gone = self.second.take().or_else(|| self.app.take());
             if let Some(app) = gone {
                 clear_up(&app).await;
+                self.clear_up_in_front(&app);
             }
             result?;
         }
@@ -56,6 +57,22 @@ impl<T: Traffic> Keeper<T> {
         self.gone();
         self.enter(Phase::Down);
         Ok(())
+    }
+
+    /// Where others found one that had a place of its own: nothing leads to it any more.
+    fn clear_up_in_front(&self, app: &App) {
+        let public = self.public();
+        if app.place == public {
+            return;
+        }
+        if let Err(error) = public.withdraw() {
+            tracing::warn!(process = self.process.name, %error, "cannot clear up");
+        }
+        if let Some(path) = &public.pid_file
+            && let Err(error) = PidFile::new(path).remove(app.pid())
+        {
+            tracing::warn!(process = self.process.name, %error, "cannot clear up");
+        }
     }
 
     /// Ends everything of it now, without waiting.
