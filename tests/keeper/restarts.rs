@@ -27,14 +27,15 @@ fn restarts() -> usize {
 fn loses_nothing_and(kind: Kind, more: &str, check: impl Fn(&Kept, u32, &[u32])) {
     let _turn = turn::heavy();
     let kept = Kept::start(kind, more);
-    let load = Load::start(kept.vestibule.address(), RATE);
+    let load = match kind {
+        // It runs one request at a time: with those of 5 ms it would never catch up.
+        Kind::Thin => Load::of_short_requests(kept.vestibule.address(), RATE),
+        _ => Load::start(kept.vestibule.address(), RATE),
+    };
     let mut boots = boots(&kept);
     for number in 1..=restarts() {
         load.wait_for(BETWEEN);
-        // Thin runs one request of 5 ms at a time: it never catches up.
-        if kind != Kind::Thin {
-            load.wait_until_caught_up();
-        }
+        load.wait_until_caught_up();
         let (pid, all) = (kept.assert_right_pid(), kept.processes());
         let said = kept.told(&["restart"]);
         println!("{kind:?}, restart {number}: {said}");

@@ -26,6 +26,8 @@ pub(crate) struct Load {
 
 struct Shared {
     address: SocketAddr,
+    /// Milliseconds that a request takes in the application.
+    takes: u32,
     /// Bytes of a POST's body, where it is more than its name.
     body: usize,
     stop: AtomicBool,
@@ -75,13 +77,23 @@ pub(crate) struct Report {
 impl Load {
     /// Starts it: `rate` requests per second, each 5 ms in the application, one in four a POST.
     pub(crate) fn start(address: SocketAddr, rate: u32) -> Load {
-        Load::with_bodies(address, rate, 0)
+        Load::begin(address, rate, 5, 0)
+    }
+
+    /// The same, each 2 ms in the application: for one that runs a single request at a time, and has to catch up.
+    pub(crate) fn of_short_requests(address: SocketAddr, rate: u32) -> Load {
+        Load::begin(address, rate, 2, 0)
     }
 
     /// The same, with POSTs that carry a body of this length and count as executed as soon as they begin.
     pub(crate) fn with_bodies(address: SocketAddr, rate: u32, body: usize) -> Load {
+        Load::begin(address, rate, 5, body)
+    }
+
+    fn begin(address: SocketAddr, rate: u32, takes: u32, body: usize) -> Load {
         let shared = Arc::new(Shared {
             address,
+            takes,
             body,
             stop: AtomicBool::new(false),
             issued: AtomicUsize::new(0),
@@ -162,16 +174,17 @@ fn attempt(shared: &Shared, index: usize, post: bool, id: &str) -> Result<(), Fa
     let broken = |error: std::io::Error| Failure::Connection(error.to_string());
     let kept = if index.is_multiple_of(NEW_EVERY) { None } else { shared.idle.lock().expect("idle").pop() };
     let mut client = kept.map_or_else(|| Client::connect(shared.address), Ok).map_err(broken)?;
+    let takes = shared.takes;
     let answer = if post && shared.body > 0 {
         let length = shared.body;
         let head = format!(
-            "POST /begun?ms=5 HTTP/1.1\r\nHost: a\r\nX-Post-Id: {id}\r\nContent-Length: {length}\r\n\r\n"
+            "POST /begun?ms={takes} HTTP/1.1\r\nHost: a\r\nX-Post-Id: {id}\r\nContent-Length: {length}\r\n\r\n"
         );
         client.send([head.as_bytes(), &vec![b'x'; length]].concat()).and_then(|()| client.response())
     } else if post {
-        client.post("/once?ms=5", id.as_bytes())
+        client.post(&format!("/once?ms={takes}"), id.as_bytes())
     } else {
-        client.get(&format!("/sleep?ms=5&token={id}"))
+        client.get(&format!("/sleep?ms={takes}&token={id}"))
     };
     let answer = answer.map_err(broken)?;
     if answer.status != 200 {
@@ -220,6 +233,32 @@ impl Report {
     /// The same for kills in quick succession, where a GET may be lost too: it is repeated once, and lost once more.
     pub(crate) fn assert_only_read_requests_failed(&self, ledger: &Ledger, most: usize) -> usize {
         self.assert_lost(ledger, most, |_| true)
+    }
+
+    /// What failed was refused with 503 within this time, and not executed; nothing was executed twice. Returns when the first
+    /// that was refused had been due, and when the last was told so, both since the load began; `None` when none was refused.
+    pub(crate) fn assert_only_refused(
+        &self,
+        ledger: &Ledger,
+        within: Duration,
+    ) -> Option<(Duration, Duration)> {
+        let executions = ledger.executions();
+        let is_refused = |outcome: &Outcome| {
+            matches!(outcome.failure, Some(Failure::Status(503, _)))
+                && outcome.took < within
+                && !executions.contains_key(&outcome.id)
+        };
+        let wrong: Vec<_> = self.failed().filter(|outcome| !is_refused(outcome)).collect();
+        assert!(
+            wrong.is_empty(),
+            "{} failed, and were not refused at once; the first:\n{}",
+            wrong.len(),
+            head(&wrong, Some(ledger))
+        );
+        self.assert_executed(ledger);
+        let first = self.failed().map(|outcome| outcome.due).min()?;
+        let last = self.failed().map(|outcome| outcome.due + outcome.took).max()?;
+        Some((first, last))
     }
 
     fn assert_lost(&self, ledger: &Ledger, most: usize, may: impl Fn(&Outcome) -> bool) -> usize {

@@ -14,6 +14,7 @@ pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod running;
 pub(crate) mod slow;
 pub(crate) mod stand;
 pub(crate) mod turn;

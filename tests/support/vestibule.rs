@@ -83,7 +83,7 @@ pub(crate) fn app(dir: &Dir, words: &[&str]) -> Told {
     let mut child = app_command(dir, words).spawn().expect("the binary starts");
     let (stdout, out) = collect(child.stdout.take().expect("stdout"));
     let (stderr, err) = collect(child.stderr.take().expect("stderr"));
-    let status = until("vestibule app ends", seconds(60), || child.try_wait().expect("its status"));
+    let status = until("vestibule app ends", seconds(120), || child.try_wait().expect("its status"));
     out.join().and(err.join()).expect("the output is read");
     let text = |lines: Lines| lines.lock().expect("lines").join("\n");
     Told { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
