@@ -2,6 +2,8 @@
 
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -26,6 +28,22 @@ pub(crate) struct Resolved {
     pub(crate) identity: Option<Identity>,
     /// HOME and the other variables that login(1) sets; none if no user was named.
     pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+impl Identity {
+    /// Whether the mode of a directory lets this user make files in it; lists of access rights may say otherwise, which are not
+    /// read. True where it cannot be seen.
+    pub(crate) fn may_write_to(&self, directory: &Path) -> bool {
+        /// To write, and to pass through.
+        const NEEDED: u32 = 0o3;
+        let Ok(found) = std::fs::metadata(directory) else { return true };
+        let shift = match (found.uid(), found.gid()) {
+            (owner, _) if owner == self.uid => 6,
+            (_, group) if group == self.gid || self.groups.contains(&group) => 3,
+            _ => 0,
+        };
+        self.uid == 0 || (found.mode() >> shift) & NEEDED == NEEDED
+    }
 }
 
 /// Looks up `user` and `group` by name or number. May wait for the name service.
@@ -124,6 +142,37 @@ mod tests {
             resolved.environment.iter().map(|(name, _)| name.to_str().expect("a name")).collect();
         assert_eq!(names, ["HOME", "USER", "LOGNAME", "SHELL"]);
         assert_eq!(resolved.environment[1].1.to_str(), Some(own_name().as_str()));
+    }
+
+    #[test]
+    fn only_the_mode_that_is_meant_for_a_user_lets_it_write() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().expect("a directory");
+        let owner = std::fs::metadata(directory.path()).expect("metadata");
+        let stranger = |groups: Vec<u32>| Identity {
+            name: "x".into(),
+            uid: owner.uid() + 1,
+            gid: owner.gid() + 1,
+            groups,
+        };
+        let with = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(directory.path(), mode).expect("changed");
+        };
+        let (member, nobody) = (stranger(vec![owner.gid()]), stranger(vec![]));
+        for (mode, by_group, by_others) in [
+            (0o700, false, false),
+            (0o775, true, false),
+            (0o1777, true, true),
+            (0o702, false, false),
+            (0o757, false, true),
+        ] {
+            with(mode);
+            let seen = (member.may_write_to(directory.path()), nobody.may_write_to(directory.path()));
+            assert_eq!(seen, (by_group, by_others), "{mode:o}");
+        }
+        with(0o700);
+        assert!(Identity { uid: owner.uid(), ..nobody }.may_write_to(directory.path()));
     }
 
     #[test]

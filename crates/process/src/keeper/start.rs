@@ -11,6 +11,7 @@ use super::app::App;
 use super::find::{Found, follow_the_listener};
 use super::trouble::Trouble;
 use crate::exit;
+use crate::identity;
 use crate::launch::{Launch, Places, Prepared};
 use crate::life::Life;
 use crate::members::MEMBER_OF;
@@ -298,6 +299,23 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
+    /// Why its user cannot have its socket or its PID file at this place, if that is so. Servers put it in many ways.
+    fn denied(&self, place: &Place) -> Option<String> {
+        let (user, group) = (self.process.user.as_deref(), self.process.group.as_deref());
+        let identity = identity::resolve(user, group).ok()?.identity?;
+        let paths = [("socket", &place.socket), ("PID file", &place.pid_file)];
+        paths.into_iter().find_map(|(what, path)| {
+            let directory = path.as_ref()?.parent()?;
+            (self.process.is_owned() && !identity.may_write_to(directory)).then(|| {
+                format!(
+                    "user {} may not write to {}, where its {what} belongs",
+                    identity.name,
+                    directory.display()
+                )
+            })
+        })
+    }
+
     /// What there is to tell of an application that did not come.
     pub(super) async fn did_not_answer(&self, wait: Wait) -> Failure {
         let app = self.second.as_ref().or(self.app.as_ref());
@@ -310,6 +328,10 @@ impl<T: Traffic> Keeper<T> {
             }
             Wait::Errs(status) => format!("answers only errors: status {status}"),
             Wait::Answers => "answers".to_owned(),
+        };
+        let words = match app.and_then(|app| self.denied(&app.place)) {
+            Some(why) => format!("{words}; {why}"),
+            None => words,
         };
         let release = app.and_then(|app| app.release.clone());
         Failure::new(words, release, self.output.last_lines(LAST_LINES).await)
