@@ -2,5 +2,6 @@
 
 mod adopted;
 mod long_requests;
+mod owned;
 mod restarts;
 mod stops;

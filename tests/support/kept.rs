@@ -73,14 +73,25 @@ impl Kept {
 
     /// The same; `prepare` may change the application before.
     pub(crate) fn start_prepared(kind: Kind, more: &str, prepare: impl FnOnce(&mut App)) -> Kept {
-        let dir = Dir::new();
-        let mut app = App::stopped(kind, &dir);
-        prepare(&mut app);
-        let config = configuration(kind, &app, &dir, more);
-        let vestibule = Vestibule::start(&dir, &config);
-        let kept = Kept { vestibule, app, kind, config, dir };
+        let kept = Kept::configured(kind, |app, dir| {
+            prepare(app);
+            configuration(kind, app, dir, more)
+        });
         kept.wait_for("up", seconds(60));
         kept
+    }
+
+    /// Starts Vestibule with this configuration, and waits for nothing.
+    pub(crate) fn configured(kind: Kind, config: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
+        let dir = Dir::new();
+        let mut app = App::stopped(kind, &dir);
+        let config = config(&mut app, &dir);
+        // Where Passenger's own commands look for it; no other server minds.
+        let registry = dir.join("registry");
+        let vestibule = Vestibule::start_with(&dir, &config, |command| {
+            command.env("PASSENGER_INSTANCE_REGISTRY_DIR", registry);
+        });
+        Kept { vestibule, app, kind, config, dir }
     }
 
     /// Starts the application past Vestibule, and then a Vestibule that is told where its PID file is; `section` follows.
@@ -94,18 +105,11 @@ impl Kept {
 
     /// The same, where `start` starts what is adopted, in the application's directory.
     pub(crate) fn adopt_with(kind: Kind, start: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
-        let dir = Dir::new();
-        let mut app = App::stopped(kind, &dir);
-        let section = start(&mut app, &dir);
-        let pid_file = format!("pid_file = {:?}", dir.join("web_server.pid"));
-        let config =
-            format!("{}\n[limits]\nconnections_per_address = 16384\n\n{section}\n", config(&dir, &pid_file));
-        // Where Passenger's own commands look for it; no other server minds.
-        let registry = dir.join("registry");
-        let vestibule = Vestibule::start_with(&dir, &config, |command| {
-            command.env("PASSENGER_INSTANCE_REGISTRY_DIR", registry);
+        let kept = Kept::configured(kind, |app, dir| {
+            let section = start(app, dir);
+            let pid_file = format!("pid_file = {:?}", dir.join("web_server.pid"));
+            format!("{}\n[limits]\nconnections_per_address = 16384\n\n{section}\n", config(dir, &pid_file))
         });
-        let kept = Kept { vestibule, app, kind, config, dir };
         kept.wait_for("up", seconds(20));
         kept
     }
