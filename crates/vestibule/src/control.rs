@@ -114,10 +114,18 @@ impl Server {
     fn choose(&self, name: Option<&str>) -> Result<Vec<Handle>, Reply> {
         let names: Vec<String> = self.handles.iter().map(|handle| handle.status().name).collect();
         let Some(name) = name else { return Ok(self.handles.clone()) };
-        let chosen = self.handles.iter().zip(&names).filter(|(_, known)| *known == name);
-        let chosen: Vec<Handle> = chosen.map(|(handle, _)| handle.clone()).collect();
-        if !chosen.is_empty() {
-            return Ok(chosen);
+        let choose = |is_meant: &dyn Fn(&str) -> bool| -> Vec<Handle> {
+            let chosen = self.handles.iter().zip(&names).filter(|(_, known)| is_meant(known));
+            chosen.map(|(handle, _)| handle.clone()).collect()
+        };
+        let exact = choose(&|known| known == name);
+        if !exact.is_empty() {
+            return Ok(exact);
+        }
+        // Several instances have the name of their process and a number each.
+        let instances = choose(&|known| is_instance(known, name));
+        if !instances.is_empty() {
+            return Ok(instances);
         }
         let words = if names.is_empty() {
             format!("there is no process {name:?}, nor any other: {}", session::NO_PROCESS)
@@ -126,6 +134,14 @@ impl Server {
         };
         Err(Reply::error(Kind::Unknown, words))
     }
+}
+
+/// Whether `known` is `name.1`, `name.2`, …
+fn is_instance(known: &str, name: &str) -> bool {
+    known
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Lets in who may come in, and for whom there is room; the others are told.
