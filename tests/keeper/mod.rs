@@ -2,6 +2,9 @@
 
 mod adopted;
 mod long_requests;
+mod alerts;
+mod background;
+mod journal;
 mod owned;
 mod restarts;
 mod stops;
