@@ -3,8 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{buffered, disk_of, noise, sizes_on_disk, temporary_files};
 use crate::forwarding::{connect, plain};
@@ -12,6 +10,7 @@ use crate::support::client::{Client, Response, get, post};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
 use crate::support::slow::connect_narrow;
+use crate::support::small_disk::SmallDisk;
 use crate::support::vestibule::Vestibule;
 use crate::support::wait::{seconds, until_true};
 
@@ -114,40 +113,10 @@ fn without_a_disk_what_fits_in_memory_goes_on() {
     assert_eq!(upload(&vestibule, TOO_LARGE, false).status, 507);
 }
 
-/// A file system of 1 MiB, which takes the right to mount; unmounted when it goes.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: &Path) -> SmallDisk {
-        fs::create_dir_all(path).expect("a directory");
-        let done = as_root("mount", &["-t", "tmpfs", "-o", "size=1m,mode=1777", "none"], path);
-        assert!(done, "a full disk takes the right to mount one: run the tests as root, or with sudo");
-        SmallDisk(path.to_owned())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: what is still open in it goes with the process that has it open.
-        as_root("umount", &["-l"], &self.0);
-    }
-}
-
-fn as_root(program: &str, arguments: &[&str], path: &Path) -> bool {
-    let mut command = if rustix::process::geteuid().is_root() {
-        Command::new(program)
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", program]);
-        sudo
-    };
-    command.args(arguments).arg(path).status().is_ok_and(|status| status.success())
-}
-
 #[test]
 fn a_full_disk_fails_the_body_that_finds_it_full_and_nothing_else() {
     let dir = Dir::new();
-    let _disk = SmallDisk::mount(&disk_of(&dir));
+    let _disk = SmallDisk::mount(&disk_of(&dir), "1777");
     let (_origin, body) = large(&dir);
     let vestibule = Vestibule::start(&dir, &buffered(&dir, "", ""));
 

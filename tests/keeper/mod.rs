@@ -1,10 +1,11 @@
 //! The application's keeper: start, stop, restart, watch.
 
 mod adopted;
-mod long_requests;
 mod alerts;
 mod background;
+mod faults;
 mod journal;
+mod long_requests;
 mod owned;
 mod restarts;
 mod stops;

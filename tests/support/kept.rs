@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::app::{App, Kind};
+use super::client::get;
 use super::dir::Dir;
 use super::process;
 use super::vestibule::{Told, Vestibule, app, config};
-use super::wait::{seconds, until_true};
+use super::wait::{seconds, until, until_true};
 
 /// A Vestibule with an application of its own, in a directory.
 pub(crate) struct Kept {
@@ -73,12 +75,26 @@ impl Kept {
 
     /// The same; `prepare` may change the application before.
     pub(crate) fn start_prepared(kind: Kind, more: &str, prepare: impl FnOnce(&mut App)) -> Kept {
-        let kept = Kept::configured(kind, |app, dir| {
-            prepare(app);
-            configuration(kind, app, dir, more)
-        });
+        let kept = Kept::begin(kind, more, |app, _| prepare(app));
         kept.wait_for("up", seconds(60));
         kept
+    }
+
+    /// The same, without waiting for anything but Vestibule.
+    pub(crate) fn begin(kind: Kind, more: &str, prepare: impl FnOnce(&mut App, &Dir)) -> Kept {
+        Kept::begin_with(kind, |_| more.to_owned(), prepare)
+    }
+
+    /// The same; `more` is told the directory.
+    pub(crate) fn begin_with(
+        kind: Kind,
+        more: impl FnOnce(&Path) -> String,
+        prepare: impl FnOnce(&mut App, &Dir),
+    ) -> Kept {
+        Kept::configured(kind, |app, dir| {
+            prepare(app, dir);
+            configuration(kind, app, dir, &more(dir.path()))
+        })
     }
 
     /// Starts Vestibule with this configuration, and waits for nothing.
@@ -105,13 +121,18 @@ impl Kept {
 
     /// The same, where `start` starts what is adopted, in the application's directory.
     pub(crate) fn adopt_with(kind: Kind, start: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
-        let kept = Kept::configured(kind, |app, dir| {
+        let kept = Kept::begin_adopting(kind, start);
+        kept.wait_for("up", seconds(20));
+        kept
+    }
+
+    /// The same, without waiting for anything but Vestibule.
+    pub(crate) fn begin_adopting(kind: Kind, start: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
+        Kept::configured(kind, |app, dir| {
             let section = start(app, dir);
             let pid_file = format!("pid_file = {:?}", dir.join("web_server.pid"));
             format!("{}\n[limits]\nconnections_per_address = 16384\n\n{section}\n", config(dir, &pid_file))
-        });
-        kept.wait_for("up", seconds(20));
-        kept
+        })
     }
 
     /// Starts another Vestibule with the same configuration, after the one before it has ended.
@@ -189,6 +210,45 @@ impl Kept {
         });
         let pid = self.pid_in_file().expect("a PID");
         assert!(process::alive(pid), "{pid} lives");
+        pid
+    }
+
+    /// Ends Vestibule on the spot, as the kernel would for want of memory; the application is left as it is.
+    pub(crate) fn kill_vestibule(&mut self) {
+        self.vestibule.signal(process::Signal::KILL);
+        self.vestibule.exit(seconds(10));
+    }
+
+    /// Waits until something like this has happened to it; all words of that event.
+    #[track_caller]
+    pub(crate) fn wait_for_event(&self, words: &str, limit: Duration) -> String {
+        until(&format!("an event: {words}"), limit, || {
+            self.events().into_iter().find(|event| event.contains(words))
+        })
+    }
+
+    /// Asserts that there is one living instance, the one whose PID is known, that it answers, and that nothing is
+    /// left of another.
+    #[track_caller]
+    pub(crate) fn assert_alone(&self) -> u32 {
+        self.wait_for("up", seconds(30));
+        let pid = self.assert_right_pid();
+        let others = || -> Vec<u32> {
+            let is_other = |one: &u32| {
+                *one != pid
+                    && !process::ancestors_of(*one).contains(&pid)
+                    // Passenger's own: it daemonises, and ends with the last of the others.
+                    && !process::title(*one).contains("temp-dir-toucher")
+            };
+            self.processes().into_iter().filter(is_other).collect()
+        };
+        let start = std::time::Instant::now();
+        while !others().is_empty() {
+            let titles = || others().into_iter().map(process::title).collect::<Vec<_>>();
+            assert!(start.elapsed() < seconds(20), "beside {pid} there is still {:?}", titles());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(get(self.vestibule.address(), "/sleep?token=alone").text(), "alone");
         pid
     }
 }

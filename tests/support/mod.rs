@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod running;
 pub(crate) mod slow;
+pub(crate) mod small_disk;
 pub(crate) mod stand;
 pub(crate) mod turn;
 pub(crate) mod vestibule;

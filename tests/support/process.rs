@@ -74,6 +74,18 @@ pub(crate) fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
+/// Its parent, the parent of that, and so on.
+pub(crate) fn ancestors_of(pid: u32) -> Vec<u32> {
+    let parents = parents();
+    std::iter::successors(parents.get(&pid), |pid| parents.get(pid)).copied().collect()
+}
+
+/// The children of a process that have ended, and nobody has heard of that.
+pub(crate) fn zombies_of(parent: u32) -> Vec<u32> {
+    let children = parents().into_iter().filter(|(_, its)| *its == parent).map(|(pid, _)| pid);
+    children.filter(|pid| stat(*pid).is_some_and(|fields| fields[0] == "Z")).collect()
+}
+
 /// Every process that was started in `home` or for it (its working directory lies there, or its environment
 /// names it), and what descends from those. Daemons leave their parents and some servers overwrite their
 /// environment with a title, so neither sign alone is enough.
