@@ -77,12 +77,26 @@ pub(crate) fn connections(path: &Path) -> Option<usize> {
     let mut names = vec![path.to_owned()];
     names.extend(fs::canonicalize(path));
     let table = fs::read("/proc/net/unix").ok()?;
-    Some(rows(&table, &names).filter(|row| !row.accepts).count())
+    Some(rows(&table, |path| is_one_of(&names, path)).filter(|row| !row.accepts).count())
+}
+
+/// Whether a process of `tree` is seen to listen at the path of another Unix socket than this one.
+pub(crate) fn listens_elsewhere(path: &Path, tree: &Tree) -> bool {
+    let mut names = vec![path.to_owned()];
+    names.extend(fs::canonicalize(path));
+    let Ok(table) = fs::read("/proc/net/unix") else { return false };
+    let (held, _) = sockets_of_tree(tree);
+    let is_another = |path: &[u8]| path.starts_with(b"/") && !is_one_of(&names, path);
+    rows(&table, is_another).any(|row| row.accepts && held.contains(&row.number))
+}
+
+fn is_one_of(names: &[PathBuf], path: &[u8]) -> bool {
+    names.iter().any(|name| name.as_os_str().as_bytes() == path)
 }
 
 /// The numbers of the sockets that listen and were bound to one of these names, from the text of `/proc/net/unix`.
 fn listening_sockets(table: &[u8], names: &[PathBuf]) -> Vec<u64> {
-    rows(table, names).filter(|row| row.accepts).map(|row| row.number).collect()
+    rows(table, |path| is_one_of(names, path)).filter(|row| row.accepts).map(|row| row.number).collect()
 }
 
 /// What we use of a line of `/proc/net/unix`.
@@ -93,9 +107,9 @@ struct Row {
     number: u64,
 }
 
-/// The sockets that were bound to one of these names, or accepted from one that was:
+/// The sockets that were bound to such a path, or accepted from one that was:
 /// `Num RefCount Protocol Flags Type St Inode Path`, numbers in hexadecimal but for the inode.
-fn rows<'t>(table: &'t [u8], names: &'t [PathBuf]) -> impl Iterator<Item = Row> + 't {
+fn rows<'t>(table: &'t [u8], is_meant: impl Fn(&[u8]) -> bool + 't) -> impl Iterator<Item = Row> + 't {
     /// `__SO_ACCEPTCON`.
     const ACCEPTS: u64 = 0x1_0000;
     let hexadecimal = |field: &[u8]| u64::from_str_radix(std::str::from_utf8(field).ok()?, 16).ok();
@@ -109,7 +123,7 @@ fn rows<'t>(table: &'t [u8], names: &'t [PathBuf]) -> impl Iterator<Item = Row> 
             (*field, rest) = rest.split_at(end);
         }
         let path = rest.strip_prefix(b" ")?;
-        if !names.iter().any(|name| name.as_os_str().as_bytes() == path) {
+        if !is_meant(path) {
             return None;
         }
         let number = std::str::from_utf8(fields[6]).ok()?.parse().ok()?;

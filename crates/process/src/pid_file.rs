@@ -82,6 +82,25 @@ impl PidFile {
             _ => Ok(()),
         }
     }
+
+    /// Removes it whoever it names, and also when it names nobody: an empty one, as a full disk leaves it. What is too long for a
+    /// PID file stays.
+    ///
+    /// # Errors
+    /// [`Error::RemovePidFile`].
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        match fs::metadata(&self.path) {
+            Ok(found) if !found.is_file() || found.len() > LONGEST => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            _ => {}
+        }
+        match fs::remove_file(&self.path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::RemovePidFile { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Only a new file is written: in a directory like /tmp a link laid there by somebody else would lead elsewhere.
@@ -141,6 +160,20 @@ mod tests {
         file.remove(42).expect("removed");
         assert_eq!(file.read().expect("read"), None);
         file.remove(42).expect("nothing to do");
+    }
+
+    #[test]
+    fn clears_away_what_may_be_a_pid_file_and_nothing_else() {
+        for text in ["42\n", "", "nonsense"] {
+            let (_dir, file) = with(text);
+            file.clear().expect("removed");
+            assert!(!file.path().exists(), "{text:?}");
+            file.clear().expect("nothing to do");
+        }
+        let (dir, file) = with(&"precious ".repeat(10));
+        file.clear().expect("left alone");
+        assert!(file.path().exists());
+        PidFile::new(dir.path()).clear().expect("left alone");
     }
 
     #[test]

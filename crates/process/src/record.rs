@@ -24,7 +24,7 @@ impl Record {
         let mut words = text.split_ascii_whitespace();
         let pid = words.next()?.parse().ok()?;
         let started: u64 = words.next()?.parse().ok()?;
-        Life::of(pid).filter(|life| life.started() == started)
+        Life::of(pid).filter(|life| life.started() == started && life.is_alive())
     }
 
     /// Remembers a process.

@@ -22,6 +22,9 @@ use crate::title::Title;
 use crate::traffic::Traffic;
 use crate::tree::Tree;
 
+/// Steps to an ancestor: no tree of processes is that deep.
+const DEEPEST: usize = 1_000;
+
 /// Who is at an application's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
@@ -93,13 +96,19 @@ impl<T: Traffic> Keeper<T> {
         if let Some(peer) = listener(socket) {
             let holds = |life: &Life| holder::holds(socket, &Tree::of(life.pid)) == Holds::Yes;
             let chosen = candidates.into_iter().flatten().find(holds);
-            return chosen.or_else(|| first_of_server(peer)).map_or(Found::Nobody, Found::It);
+            let chosen = chosen.or_else(|| first_of_server(peer).filter(|life| self.may_be_it(life)));
+            return chosen.map_or(Found::Nobody, Found::It);
         }
         // Nobody listens. What we started may still boot, and so may what looks like a server.
         let boots = |life: &Life| {
-            Kind::of(&Tree::of(life.pid)) != Kind::Unknown
+            let tree = Tree::of(life.pid);
+            let kind = Kind::of(&tree);
+            // Passenger's processes talk to each other over sockets of their own, from the beginning.
+            let serves_another = || kind != Kind::Passenger && holder::listens_elsewhere(socket, &tree);
+            kind != Kind::Unknown
                 && self.is_of_its_file(life)
                 && life.age() < self.process.start_timeout
+                && !serves_another()
         };
         match (recorded, named) {
             (Some(life), _) => Found::It(life),
@@ -109,11 +118,29 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
+    /// Whether the one who listens, whom neither our record nor the PID file names, may be the application. Of one that we start
+    /// ourselves only what descends from us is: a daemon, or what a master left behind. Any other is a rival for the socket.
+    fn may_be_it(&self, life: &Life) -> bool {
+        let us = std::process::id();
+        let above = std::iter::successors(Some(*life), Life::parent);
+        !self.process.is_owned() || above.take(DEEPEST).any(|one| one.pid == us)
+    }
+
+    /// The process that the PID file names though it is something else, in words; empty when it names none such.
+    pub(super) fn whom_it_names(&self) -> String {
+        match (self.find(), &self.process.pid_file) {
+            (Found::Foreign { pid }, Some(file)) => {
+                format!("; the PID file {} names process {pid}, which is something else", file.display())
+            }
+            _ => String::new(),
+        }
+    }
+
     /// The living process that the PID file names.
     pub(super) fn named(&self) -> Option<Life> {
         let read = PidFile::new(self.process.pid_file.as_ref()?).read();
         let pid = read.inspect_err(|error| tracing::warn!(process = self.process.name, %error, "PID file"));
-        Life::of(pid.ok()??)
+        Life::of(pid.ok()??).filter(Life::is_alive)
     }
 
     /// A process that began after its PID file was written has the PID of another before it.

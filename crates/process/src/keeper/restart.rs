@@ -24,6 +24,8 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn restart(&mut self, reason: Reason) -> Result<String, Trouble> {
         self.look()?;
         let Some(app) = &self.app else { return self.start().await };
+        // A Unicorn that finds somebody else's PID there does not let its successor start.
+        self.write_pid_file();
         let kind = app.kind();
         let profile = Profile::of(kind, &self.process);
         let mut method = profile.restart;

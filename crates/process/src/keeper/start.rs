@@ -88,10 +88,11 @@ impl<T: Traffic> Keeper<T> {
         match self.process.start.clone() {
             Start::Owned(_) => self.start_or_roll_back().await,
             Start::Adopted { command: Some(command) } => self.have_started(&command).await,
-            Start::Adopted { command: None } => Err(Trouble::Refused(
+            Start::Adopted { command: None } => Err(Trouble::Refused(format!(
                 "is not ours to start: start it where that is done (requests wait for it), or write its `command` or \
-                 `start_command`".to_owned(),
-            )),
+                 `start_command`{}",
+                self.whom_it_names()
+            ))),
         }
     }
 
@@ -207,7 +208,8 @@ impl<T: Traffic> Keeper<T> {
         if self.is_replaced() { public.instance(public.present().unwrap_or(1)) } else { public }
     }
 
-    /// Nobody may be robbed of a socket; one that is left over goes, and so does a PID file that names nobody.
+    /// Nobody may be robbed of a socket; one that is left over goes. So does a PID file: whoever it names is something else, and a
+    /// server that finds him alive takes him for itself, and does not start.
     pub(super) async fn make_room(&self, place: &Place) -> Result<(), Trouble> {
         let public = self.public();
         for socket in [&place.socket, &public.socket].into_iter().flatten() {
@@ -217,12 +219,7 @@ impl<T: Traffic> Keeper<T> {
             tracing::warn!(process = self.process.name, %error, "a link that leads to nothing is in the way");
         }
         for path in [&place.pid_file, &public.pid_file].into_iter().flatten() {
-            let file = PidFile::new(path);
-            if let Ok(Some(pid)) = file.read()
-                && crate::running::Running::find(pid).is_none()
-            {
-                file.remove(pid)?;
-            }
+            PidFile::new(path).clear()?;
         }
         Ok(())
     }
