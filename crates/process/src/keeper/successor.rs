@@ -26,7 +26,11 @@ impl<T: Traffic> Keeper<T> {
         let kind = app.kind();
         self.output.mark().await;
         app.signal(signal)?;
-        let new = self.successor_of(&old, &old_workers).await?;
+        let new = match self.successor_of(&old, &old_workers).await {
+            // A hook sent it home before the new one had workers that last.
+            Err(Trouble::Failed(failure)) if !old.is_alive() => return Err(self.recover(failure).await),
+            found => found?,
+        };
 
         // With a hook the old one leaves by itself now. Without, its workers are sent home first: as long as they answer,
         // it is not known whether the new ones do, and it can still have others.
