@@ -1,5 +1,6 @@
 //! Restarting an application, so that it runs the code that is there now and no request fails: each server has its own way.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use vestibule_config::{Restart, Signal};
@@ -7,6 +8,7 @@ use vestibule_config::{Restart, Signal};
 use super::app::App;
 use super::start::{Wait, until_it_answers};
 use super::trouble::Trouble;
+use super::workers::runs_in;
 use super::{Keeper, Reason};
 use crate::life::Life;
 use crate::profile::{Method, Profile, harm};
@@ -50,7 +52,8 @@ impl<T: Traffic> Keeper<T> {
             Method::StopStart => None,
             _ => self.traffic.probe(None, BEFORE).await.ok().map(|status| self.traffic.is_good(status)),
         };
-        let result = match &method {
+        let lies_in = self.lies_in();
+        let mut result = match &method {
             Method::Exec(signal) => self.restart_by_exec(*signal).await,
             Method::Phased(signal) => self.restart_workers(*signal).await,
             Method::Successor(signal) => self.restart_by_successor(*signal).await,
@@ -59,6 +62,14 @@ impl<T: Traffic> Keeper<T> {
             Method::StopStart => self.stop_and_start(drains).await,
             Method::Replace => self.replace().await,
         };
+        if result.is_ok()
+            && let Some(lies_in) = lies_in
+            && self.stays_in(&lies_in)
+        {
+            // After a roll back it knows only the directory that it was started in, whatever its own leads to by now.
+            self.event(&format!("still runs what lies in {}: stopped and started", lies_in.display()));
+            result = self.stop_and_start(drains).await;
+        }
         // What answered only errors before is no worse now.
         let result = match result {
             Ok(Wait::Errs(status)) if was_good == Some(true) => {
@@ -81,6 +92,20 @@ impl<T: Traffic> Keeper<T> {
         result?;
         let pid = self.app.as_ref().map_or(0, App::pid);
         Ok(format!("restarted, pid {pid}"))
+    }
+
+    /// The directory of its release, if that is where it runs: then it can be seen whether a restart took another.
+    fn lies_in(&self) -> Option<PathBuf> {
+        let app = self.app.as_ref().filter(|_| self.process.is_owned())?;
+        let release = app.release.as_ref()?.directory.clone();
+        runs_in(&app.tree()).filter(|directory| *directory == release)
+    }
+
+    /// Whether it runs there still, although its own directory leads elsewhere.
+    fn stays_in(&self, before: &Path) -> bool {
+        let own = self.process.directory.as_deref().and_then(Release::of);
+        let now = self.app.as_ref().and_then(|app| runs_in(&app.tree()));
+        now.as_deref() == Some(before) && own.is_some_and(|own| own.directory != before)
     }
 
     /// It finishes what runs, replaces its program and keeps its socket: requests wait until the new one answers.
