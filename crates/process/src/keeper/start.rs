@@ -135,7 +135,11 @@ impl<T: Traffic> Keeper<T> {
         }
         match wait {
             Wait::Answers => {}
-            Wait::Errs(status) => self.event(&format!("answers, with status {status}")),
+            // Nobody can say whether it will do better, and it may be meant to answer so: it runs, but not unnoticed.
+            Wait::Errs(_) => {
+                let failure = self.did_not_answer(wait).await;
+                self.failed(failure);
+            }
             Wait::Ended(_) | Wait::Silent(_) => {
                 let failure = self.did_not_answer(wait).await;
                 self.stop_all().await?;
