@@ -335,6 +335,7 @@ impl<T: Traffic> Keeper<T> {
             let words = format!("flapping: started again in {} s", pause.as_secs());
             tracing::error!(process = self.process.name, "{words}");
             self.alert("flapping", &words);
+            self.status.send_modify(|status| status.record(words));
         }
         pause
     }
