@@ -3,6 +3,7 @@
 mod adopted;
 mod alerts;
 mod background;
+mod broken;
 mod faults;
 mod journal;
 mod long_requests;

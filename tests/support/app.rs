@@ -53,6 +53,8 @@ impl Kind {
 pub(crate) struct App {
     kind: Kind,
     home: PathBuf,
+    /// Where its code is found: its home, or a link to a release in it.
+    code: PathBuf,
     socket: PathBuf,
     pid_file: PathBuf,
     log: PathBuf,
@@ -88,6 +90,7 @@ impl App {
         fs::copy(example, home.join("unicorn.rb")).expect("the example is copied");
         App {
             kind,
+            code: home.clone(),
             home,
             socket: dir.socket(),
             pid_file: dir.join("web_server.pid"),
@@ -107,6 +110,53 @@ impl App {
     /// Its directory: whatever runs there is killed when this goes.
     pub(crate) fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// The directory that it is started in.
+    pub(crate) fn code(&self) -> &Path {
+        &self.code
+    }
+
+    /// Lays its code out as a deploy with Capistrano does: in `releases/1`, with a link `current` to it.
+    pub(crate) fn lay_out_releases(&mut self) {
+        let first = self.release(1);
+        fs::create_dir_all(&first).expect("a directory");
+        for entry in fs::read_dir(&self.home).expect("its home").flatten() {
+            if entry.file_name() != "releases" {
+                fs::rename(entry.path(), first.join(entry.file_name())).expect("moved");
+            }
+        }
+        self.code = self.home.join("current");
+        self.make_current(1);
+    }
+
+    /// The directory of a release.
+    pub(crate) fn release(&self, number: u32) -> PathBuf {
+        self.home.join("releases").join(number.to_string())
+    }
+
+    /// Deploys another release, made of the first: its `config.ru` is what `change` makes of that.
+    pub(crate) fn deploy(&self, number: u32, change: impl FnOnce(String) -> String) {
+        let (first, new) = (self.release(1), self.release(number));
+        for directory in [&new, &new.join("public"), &new.join("tmp")] {
+            fs::create_dir(directory).expect("a directory");
+        }
+        for entry in fs::read_dir(&first).expect("the first release").flatten() {
+            if entry.path().is_file() {
+                fs::copy(entry.path(), new.join(entry.file_name())).expect("copied");
+            }
+        }
+        let code = fs::read_to_string(first.join("config.ru")).expect("config.ru");
+        fs::write(new.join("config.ru"), change(code)).expect("written");
+        self.make_current(number);
+    }
+
+    /// Lets `current` lead to a release, from one moment to the next.
+    fn make_current(&self, number: u32) {
+        fs::write(self.release(number).join("REVISION"), format!("revision-{number}\n")).expect("written");
+        let beside = self.home.join("current.new");
+        std::os::unix::fs::symlink(format!("releases/{number}"), &beside).expect("a link");
+        fs::rename(beside, &self.code).expect("moved");
     }
 
     /// What its server wants in its environment, for somebody else who starts it; that one says where it is to listen.

@@ -62,7 +62,7 @@ pub(crate) fn configuration(kind: Kind, app: &App, dir: &Dir, more: &str) -> Str
          environment = {{ {} }}\n{more}\n",
         config(dir, &format!("pid_file = {:?}", dir.join("web_server.pid"))),
         command(kind),
-        app.home(),
+        app.code(),
         environment.join(", "),
     )
 }

@@ -6,6 +6,7 @@ require_relative "websocket"
 
 sleep ENV["BOOT_SLEEP"].to_f if ENV["BOOT_SLEEP"]
 BOOT = SecureRandom.hex(8)
+RELEASE = File.basename(File.realpath(__dir__))
 TEXT = { "content-type" => "text/plain" }.freeze
 
 def text(body, fields = {}, status = 200)
@@ -114,6 +115,7 @@ run(lambda do |env|
   when "/" then text("a small answer of seventy bytes, more or less, from a Rack application")
   when "/pid" then text(Process.pid.to_s)
   when "/boot" then text(BOOT)
+  when "/release" then text(RELEASE)
   when "/sleep"
     pause(env)
     text(query(env)["token"] || "slept")
