@@ -37,7 +37,9 @@ fn may_choose() -> bool {
 fn other(what: &str, name: &str, is_allowed: bool) -> Option<Problem> {
     (!is_allowed).then(|| {
         Problem::new(format!("only root can start a process as another {what}, and this is {name}"))
-            .instead(format!("start Vestibule as root, or with that {what}, and leave `{what}` out"))
+            .instead(format!(
+                "start Vestibule as root or with CAP_SETUID and CAP_SETGID, or with that {what}, and leave `{what}` out"
+            ))
     })
 }
 

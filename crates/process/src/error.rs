@@ -109,6 +109,19 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// It belongs to somebody whom we may not signal.
+    #[error(
+        "process {pid} runs as {theirs}, and Vestibule as {ours} may not send it signals: run Vestibule as the same user or as \
+         root, or give it the capability CAP_KILL"
+    )]
+    MayNotSignal {
+        /// Its PID.
+        pid: u32,
+        /// The user that it runs as.
+        theirs: String,
+        /// The user that we run as.
+        ours: String,
+    },
     /// It has ended, so that its PID may be another's by now.
     #[error("process {pid} has ended")]
     HasEnded {

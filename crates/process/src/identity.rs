@@ -82,6 +82,14 @@ pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Resolve
     Ok(Resolved { identity: Some(identity), environment })
 }
 
+/// A user for a person: `user deploy (1001)`.
+pub(crate) fn words_for(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => format!("user {} ({uid})", user.name),
+        _ => format!("user {uid}"),
+    }
+}
+
 fn words(user: &str, group: Gid) -> String {
     format!("user {user}, group {group}")
 }

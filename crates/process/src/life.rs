@@ -1,17 +1,19 @@
 //! One life of a process: what its PID alone does not tell.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
+    Pid, PidfdFlags, Signal, geteuid, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
 };
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::Error;
+use crate::identity;
 use crate::stat::Stat;
 
 /// One life of a process: the PID, when it started, and where its stack begins, which a program that replaces
@@ -67,7 +69,7 @@ impl Life {
     /// Sends it a signal. Whoever may have got its PID since is never hit.
     ///
     /// # Errors
-    /// [`Error::HasEnded`] when it is no more, or a zombie; [`Error::Signal`] when it may not be sent.
+    /// [`Error::HasEnded`] when it is no more, or a zombie; [`Error::MayNotSignal`] and [`Error::Signal`] when it cannot be sent.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         let ended = || Error::HasEnded { pid: self.pid };
         let pid = self.as_pid().ok_or_else(ended)?;
@@ -84,8 +86,31 @@ impl Life {
         };
         match sent {
             Err(Errno::SRCH) => Err(ended()),
+            Err(Errno::PERM) => Err(self.may_not_signal()),
             other => other.map_err(|errno| Error::Signal { pid: self.pid, source: io::Error::from(errno) }),
         }
+    }
+
+    /// Whether signals may be sent to it: to know before anything is done for which they are needed.
+    ///
+    /// # Errors
+    /// [`Error::MayNotSignal`].
+    pub(crate) fn check_signals(&self) -> Result<(), Error> {
+        match self.as_pid().map(test_kill_process) {
+            Some(Err(Errno::PERM)) if self.is_alive() => Err(self.may_not_signal()),
+            _ => Ok(()),
+        }
+    }
+
+    fn may_not_signal(&self) -> Error {
+        let owner = std::fs::metadata(format!("/proc/{}", self.pid)).map(|found| found.uid());
+        let theirs = owner.map_or_else(|_| "another user".to_owned(), identity::words_for);
+        Error::MayNotSignal { pid: self.pid, theirs, ours: identity::words_for(geteuid().as_raw()) }
+    }
+
+    /// Whether we may see where its stack begins, and so when it replaces its program.
+    pub(crate) fn shows_program(&self) -> bool {
+        self.stack != 0
     }
 
     /// When it started, in clock ticks since the system did.

@@ -14,6 +14,7 @@ use crate::life::Life;
 use crate::profile::{Method, Profile, harm};
 use crate::recognise::Kind;
 use crate::status::{Failure, Phase, Release};
+use crate::title::Title;
 use crate::traffic::Traffic;
 
 /// Between two looks at its processes.
@@ -36,6 +37,9 @@ impl<T: Traffic> Keeper<T> {
             && let Some(harm) = harm(kind, signal)
         {
             return Err(Trouble::Refused(format!("{harm}: write another `restart_signal`")));
+        }
+        if !matches!(method, Method::Command(_)) {
+            self.check_signals()?;
         }
         match reason {
             Reason::Asked => {}
@@ -114,12 +118,17 @@ impl<T: Traffic> Keeper<T> {
         let patience = self.patience();
         let Some(app) = &mut self.app else { return Err(Trouble::failed("ended before it was restarted")) };
         let before = app.master;
+        let title = Title::of(before.pid);
         app.signal(signal)?;
         let end = Instant::now() + patience;
         loop {
             match Life::of(before.pid) {
                 Some(life) if life != before && life.is_alive() => {
                     app.master = life;
+                    break;
+                }
+                // Another user's: a new program shows only by the command line, until that makes a title of it.
+                Some(life) if life.is_alive() && !life.shows_program() && Title::of(before.pid) != title => {
                     break;
                 }
                 Some(life) if life.is_alive() => {}

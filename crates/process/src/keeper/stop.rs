@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use vestibule_config::{Signal, StopStep};
 
-use super::Keeper;
 use super::app::App;
 use super::trouble::Trouble;
+use super::{Keeper, note_wish};
 use crate::error::Error;
 use crate::members::Members;
 use crate::pid_file::PidFile;
 use crate::profile::{AFTER_KILL, Profile};
 use crate::signal;
-use crate::status::Phase;
+use crate::status::{Phase, Wish};
 use crate::traffic::Traffic;
 use crate::vacancy;
 
@@ -24,9 +24,16 @@ const LEFT_OVER: Duration = Duration::from_secs(5);
 impl<T: Traffic> Keeper<T> {
     /// Somebody wants it to stop.
     pub(super) async fn stop(&mut self) -> Result<String, Trouble> {
+        self.look()?;
+        if let Err(error) = self.check_signals() {
+            // It runs on, and is followed as before.
+            let wish = if self.process.is_started { Wish::Up } else { Wish::Alone };
+            self.wish.set(wish);
+            note_wish(&self.status, wish);
+            return Err(error.into());
+        }
         self.enter(Phase::Stopping);
         self.next_try = None;
-        self.look()?;
         let pid = self.app.as_ref().map(App::pid);
         // Nobody new comes in; what runs finishes, as far as the traffic's patience goes.
         self.traffic.refuse().await;
@@ -40,8 +47,14 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
+    /// That its first process may be sent signals, if there is one. Otherwise nothing is begun for which they are needed.
+    pub(super) fn check_signals(&self) -> Result<(), Error> {
+        self.app.as_ref().map_or(Ok(()), |app| app.master.check_signals())
+    }
+
     /// Stops what there is, both instances if there are two, and clears up behind it.
     pub(super) async fn stop_all(&mut self) -> Result<(), Trouble> {
+        self.check_signals()?;
         self.enter(Phase::Stopping);
         while let Some(app) = self.second.as_mut().or(self.app.as_mut()) {
             let profile = Profile::of(app.kind(), &self.process);

@@ -35,7 +35,7 @@ impl From<Error> for Trouble {
             cause = because.source();
         }
         match error {
-            Error::Occupied { .. } => Trouble::Refused(words),
+            Error::Occupied { .. } | Error::MayNotSignal { .. } => Trouble::Refused(words),
             _ => Trouble::failed(words),
         }
     }
