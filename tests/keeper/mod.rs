@@ -9,4 +9,5 @@ mod journal;
 mod long_requests;
 mod owned;
 mod restarts;
+mod rights;
 mod stops;

@@ -166,6 +166,11 @@ impl App {
         command.env("BOOT_SLEEP", self.boot.as_secs_f64().to_string());
     }
 
+    /// Somebody else has started it as this process, which is waited for when it is killed in the end.
+    pub(crate) fn is_started_as(&mut self, child: Child) {
+        self.child = Some(child);
+    }
+
     /// What it executed.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::at(&self.ledger)

@@ -12,7 +12,7 @@ use super::app::{App, Kind};
 use super::client::get;
 use super::dir::Dir;
 use super::process;
-use super::vestibule::{Told, Vestibule, app, config};
+use super::vestibule::{Told, Vestibule, app_command, config, told};
 use super::wait::{seconds, until, until_true};
 
 /// A Vestibule with an application of its own, in a directory.
@@ -23,6 +23,8 @@ pub(crate) struct Kept {
     /// The whole configuration.
     config: String,
     pub(crate) dir: Dir,
+    /// Turns a command into one of the user who asks, where that is another than the one of the tests.
+    asks_as: fn(Command) -> Command,
 }
 
 /// The command that starts a server of this kind in the foreground.
@@ -99,6 +101,15 @@ impl Kept {
 
     /// Starts Vestibule with this configuration, and waits for nothing.
     pub(crate) fn configured(kind: Kind, config: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
+        Kept::configured_as(kind, config, |_| {})
+    }
+
+    /// The same, with the command that starts Vestibule changed as `change` does.
+    pub(crate) fn configured_as(
+        kind: Kind,
+        config: impl FnOnce(&mut App, &Dir) -> String,
+        change: impl FnOnce(&mut Command),
+    ) -> Kept {
         let dir = Dir::new();
         let mut app = App::stopped(kind, &dir);
         let config = config(&mut app, &dir);
@@ -106,8 +117,9 @@ impl Kept {
         let registry = dir.join("registry");
         let vestibule = Vestibule::start_with(&dir, &config, |command| {
             command.env("PASSENGER_INSTANCE_REGISTRY_DIR", registry);
+            change(command);
         });
-        Kept { vestibule, app, kind, config, dir }
+        Kept { vestibule, app, kind, config, dir, asks_as: |command| command }
     }
 
     /// Starts the application past Vestibule, and then a Vestibule that is told where its PID file is; `section` follows.
@@ -140,9 +152,15 @@ impl Kept {
         self.vestibule = Vestibule::start(&self.dir, &self.config);
     }
 
+    /// From now on `vestibule app` is run as this makes it.
+    pub(crate) fn asks_as(mut self, other: fn(Command) -> Command) -> Kept {
+        self.asks_as = other;
+        self
+    }
+
     /// `vestibule app` with these words.
     pub(crate) fn tell(&self, words: &[&str]) -> Told {
-        app(&self.dir, words)
+        told((self.asks_as)(app_command(&self.dir, words)))
     }
 
     /// The same, which has to go well; what it said.

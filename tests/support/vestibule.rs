@@ -80,7 +80,12 @@ fn run_command(home: &Path, listen: &str) -> Command {
 
 /// Runs it to its end.
 pub(crate) fn app(dir: &Dir, words: &[&str]) -> Told {
-    let mut child = app_command(dir, words).spawn().expect("the binary starts");
+    told(app_command(dir, words))
+}
+
+/// What this command says until its end.
+pub(crate) fn told(mut command: Command) -> Told {
+    let mut child = command.spawn().expect("the binary starts");
     let (stdout, out) = collect(child.stdout.take().expect("stdout"));
     let (stderr, err) = collect(child.stderr.take().expect("stderr"));
     let status = until("vestibule app ends", seconds(120), || child.try_wait().expect("its status"));
