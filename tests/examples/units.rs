@@ -41,3 +41,26 @@ fn a_unit_with_an_unknown_key_is_noticed() {
     let said = verify("puma.service", &unit).expect_err("an unknown key");
     assert!(said.contains("KillMod"), "{said}");
 }
+
+/// What a unit says for a key, all its lines together.
+fn values(unit: &str, key: &str) -> Vec<String> {
+    let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    lines.flat_map(|value| value.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn the_unit_leaves_what_vestibule_needs() {
+    let unit = text("config/vestibule.service");
+    // All else is read-only: bodies on disk, and the application's socket and PID file when they are stale.
+    assert_eq!(values(&unit, "ProtectSystem"), ["strict"]);
+    assert_eq!(values(&unit, "ReadWritePaths"), ["/var/tmp", "/tmp"]);
+    assert_eq!(values(&unit, "PrivateTmp"), ["no"]);
+    let both = blocks(&text("docs/from-systemd.md"), "ini").concat();
+    for unit in [unit, both] {
+        // Applications that are left running, or to be found again, are not systemd's to kill.
+        assert_eq!(values(&unit, "KillMode"), ["process"]);
+        assert_eq!(values(&unit, "OOMPolicy"), ["continue"]);
+        assert_eq!(values(&unit, "RuntimeDirectory"), ["vestibule"]);
+        assert_eq!(values(&unit, "RuntimeDirectoryPreserve"), ["yes"]);
+    }
+}
