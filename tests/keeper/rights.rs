@@ -44,7 +44,12 @@ fn as_user(command: &Command, user: &str, capabilities: &str) -> Command {
 }
 
 /// Vestibule with these capabilities, and the configuration that `config` makes.
-fn start(kind: Kind, capabilities: &str, config: impl FnOnce(&mut App, &Dir) -> String) -> Kept {
+fn start(
+    kind: Kind,
+    user: &'static str,
+    capabilities: &str,
+    config: impl FnOnce(&mut App, &Dir) -> String,
+) -> Kept {
     Kept::configured_as(
         kind,
         |app, dir| {
@@ -59,10 +64,13 @@ fn start(kind: Kind, capabilities: &str, config: impl FnOnce(&mut App, &Dir) -> 
             let config = PathBuf::from(vestibule.get_args().last().expect("its configuration"));
             let own = config.with_file_name("vestibule");
             fs::copy(vestibule.get_program(), own).expect("a copy");
-            *vestibule = as_user(&of_the_copy(vestibule), OURS, capabilities);
+            *vestibule = as_user(&of_the_copy(vestibule), user, capabilities);
         },
     )
-    .asks_as(|command| as_user(&of_the_copy(&command), OURS, ""))
+    .asks_as(match user {
+        THEIRS => |command| as_user(&of_the_copy(&command), THEIRS, ""),
+        _ => |command| as_user(&of_the_copy(&command), OURS, ""),
+    })
 }
 
 /// The same with the Vestibule that lies beside the control socket: where it was built may be closed to others.
@@ -79,8 +87,8 @@ fn of_the_copy(command: &Command) -> Command {
 }
 
 /// One in front of a Puma of another user, that somebody else started.
-fn adopts(kind: Kind, capabilities: &str) -> Kept {
-    let kept = start(kind, capabilities, |app, dir| {
+fn adopts(kind: Kind, user: &'static str, capabilities: &str) -> Kept {
+    let kept = start(kind, user, capabilities, |app, dir| {
         let places = [("{socket}", dir.socket()), ("{pid_file}", dir.join("web_server.pid"))];
         let words: Vec<String> = command(kind)
             .iter()
@@ -123,7 +131,7 @@ fn memory(kept: &Kept) -> Value {
 
 #[test]
 fn without_the_right_to_signal_it_says_so_at_once_and_the_application_goes_on() {
-    let kept = adopts(Kind::Puma, "");
+    let kept = adopts(Kind::Puma, OURS, "");
     let (pid, boot) = (kept.app.pid(), kept.app.ask("/boot"));
     assert_eq!((kept.pid(), &kept.status()["server"]), (Some(pid), &"puma".into()));
     assert_eq!(memory(&kept)["memory_is_pss"], false, "it may not look, and says so");
@@ -147,9 +155,9 @@ fn without_the_right_to_signal_it_says_so_at_once_and_the_application_goes_on() 
 }
 
 /// Whether it may look or not, it restarts it under load without a loss.
-fn restarts(kind: Kind, capabilities: &str, sees: bool) {
+fn restarts(kind: Kind, user: &'static str, capabilities: &str, sees: bool) {
     let _turn = turn::heavy();
-    let kept = adopts(kind, capabilities);
+    let kept = adopts(kind, user, capabilities);
     assert_eq!(memory(&kept)["memory_is_pss"], sees);
     let (pid, boot) = (kept.app.pid(), kept.app.ask("/boot"));
     let load = Load::start(kept.vestibule.address(), 200);
@@ -171,22 +179,27 @@ fn restarts(kind: Kind, capabilities: &str, sees: bool) {
 
 #[test]
 fn with_cap_kill_puma_is_restarted_and_stopped() {
-    restarts(Kind::Puma, "+kill", false);
+    restarts(Kind::Puma, OURS, "+kill", false);
 }
 
 #[test]
 fn with_cap_kill_a_puma_cluster_is_restarted_and_stopped() {
-    restarts(Kind::PumaCluster { preload: false }, "+kill", false);
+    restarts(Kind::PumaCluster { preload: false }, OURS, "+kill", false);
 }
 
 #[test]
 fn with_cap_kill_unicorn_is_restarted_and_stopped() {
-    restarts(Kind::Unicorn, "+kill", false);
+    restarts(Kind::Unicorn, OURS, "+kill", false);
 }
 
 #[test]
 fn with_cap_sys_ptrace_too_memory_is_counted_rightly() {
-    restarts(Kind::Puma, "+kill,+sys_ptrace", true);
+    restarts(Kind::Puma, OURS, "+kill,+sys_ptrace", true);
+}
+
+#[test]
+fn as_the_same_user_it_needs_no_capability() {
+    restarts(Kind::Puma, THEIRS, "+net_bind_service", true);
 }
 
 fn owned(app: &App, dir: &Dir) -> String {
@@ -215,8 +228,9 @@ fn a_user_that_it_may_not_become_is_named_with_what_it_would_need() {
 
 #[test]
 fn with_the_capabilities_of_the_unit_it_starts_restarts_and_stops_as_another_user() {
-    let kept =
-        start(Kind::Puma, "+net_bind_service,+setuid,+setgid,+kill,+sys_ptrace", |app, dir| owned(app, dir));
+    let kept = start(Kind::Puma, OURS, "+net_bind_service,+setuid,+setgid,+kill,+sys_ptrace", |app, dir| {
+        owned(app, dir)
+    });
     kept.wait_for("up", seconds(30));
     let pid = kept.assert_right_pid();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
