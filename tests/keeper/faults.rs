@@ -3,6 +3,8 @@
 mod crashes;
 mod kills;
 mod pid_files;
+mod places;
+mod survival;
 
 use std::fs;
 use std::io::Write;
@@ -36,6 +38,14 @@ fn without_preload(app: &App) {
     let file = app.home().join("unicorn.rb");
     let text = fs::read_to_string(&file).expect("unicorn.rb");
     replace(&file, &text.replace("preload_app true", "preload_app false"));
+}
+
+/// A Unicorn whose new master does not send the old one home.
+fn without_hook(app: &App) {
+    let file = app.home().join("unicorn.rb");
+    let text = fs::read_to_string(&file).expect("unicorn.rb");
+    let (before, _) = text.split_once("before_fork").expect("the hook");
+    replace(&file, before);
 }
 
 /// `alert = …` for a hook that writes each event down, and where.

@@ -252,11 +252,12 @@ impl Kept {
         self.wait_for("up", seconds(30));
         let pid = self.assert_right_pid();
         let others = || -> Vec<u32> {
+            // Passenger's own: they stay beside its watchdog, and go with it.
+            let is_beside = |title: String| {
+                ["temp-dir-toucher", "passenger start", "tail -f"].iter().any(|one| title.contains(one))
+            };
             let is_other = |one: &u32| {
-                *one != pid
-                    && !process::ancestors_of(*one).contains(&pid)
-                    // Passenger's own: it daemonises, and ends with the last of the others.
-                    && !process::title(*one).contains("temp-dir-toucher")
+                *one != pid && !process::ancestors_of(*one).contains(&pid) && !is_beside(process::title(*one))
             };
             self.processes().into_iter().filter(is_other).collect()
         };

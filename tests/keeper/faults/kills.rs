@@ -5,7 +5,7 @@ use crate::support::kept::Kept;
 use crate::support::load::Load;
 use crate::support::process::{self, Signal};
 use crate::support::turn;
-use crate::support::wait::{seconds, until, until_true};
+use crate::support::wait::{seconds, until_true};
 
 /// Requests per second: slow enough for Thin on a machine with other tests to catch up.
 const RATE: u32 = 40;
@@ -58,22 +58,6 @@ fn a_killed_thin_comes_back() {
 }
 
 #[test]
-fn passenger_goes_on_without_its_watchdog_and_is_still_kept() {
-    let _turn = turn::heavy();
-    let kept = Kept::start(Kind::Passenger, "");
-    let load = Load::start(kept.vestibule.address(), RATE);
-    load.wait_for(20);
-    let watchdog = kept.assert_right_pid();
-    assert!(process::signal(watchdog, Signal::KILL));
-    let core = until("its core is known", seconds(10), || kept.pid().filter(|pid| *pid != watchdog));
-    load.wait_for(20);
-    assert!(kept.told(&["restart"]).contains("restarted"));
-    load.wait_for(20);
-    let report = load.stop();
-    println!("{}", report.summary());
-    report.assert_nothing_failed(&kept.app.ledger());
-    assert_eq!(kept.assert_alone(), core);
-    assert_eq!(kept.status()["starts"], 1);
-    kept.told(&["stop"]);
-    assert_eq!(kept.processes(), Vec::<u32>::new());
+fn a_killed_watchdog_of_passenger_comes_back_without_orphans() {
+    comes_back(Kind::Passenger);
 }
