@@ -67,6 +67,12 @@ impl Members {
         self.update();
     }
 
+    /// These belong to it too, though nothing that can be seen says so any more.
+    pub(crate) fn include(&mut self, lives: impl IntoIterator<Item = Life>) {
+        self.living.extend(lives.into_iter().map(|life| (life.pid, life)));
+        self.update();
+    }
+
     /// Looks again: who came, who ended. One scan of `/proc`. The more often, the less can leave unseen.
     pub fn update(&mut self) {
         let table = Table::read();

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::life::Life;
 
+/// Processes that are remembered beside the first.
+const MOST: usize = 64;
+
 /// A file beside the control socket that names the process that we started last.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -21,18 +24,22 @@ impl Record {
     /// The process that is written there, if it still lives.
     pub(crate) fn read(&self) -> Option<Life> {
         let text = fs::read_to_string(&self.path).ok()?;
-        let mut words = text.split_ascii_whitespace();
-        let pid = words.next()?.parse().ok()?;
-        let started: u64 = words.next()?.parse().ok()?;
-        Life::of(pid).filter(|life| life.started() == started && life.is_alive())
+        life(text.lines().next()?)
     }
 
-    /// Remembers a process.
-    pub(crate) fn write(&self, life: &Life) -> io::Result<()> {
-        let mut beside = self.path.as_os_str().to_owned();
-        beside.push(".new");
-        fs::write(&beside, format!("{} {}\n", life.pid, life.started()))?;
-        fs::rename(&beside, &self.path)
+    /// What belongs to it and does not hang below it, as far as it lives.
+    pub(crate) fn beside(&self) -> Vec<Life> {
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        text.lines().skip(1).filter_map(life).collect()
+    }
+
+    /// Remembers a process, and what belongs to it and does not hang below it; no more of that than [`MOST`].
+    pub(crate) fn write(&self, first: &Life, beside: &[Life]) -> io::Result<()> {
+        let lives = std::iter::once(first).chain(beside.iter().take(MOST));
+        let text: String = lives.map(|life| format!("{} {}\n", life.pid, life.started())).collect();
+        let mut new = self.path.as_os_str().to_owned();
+        new.push(".new");
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &self.path))
     }
 
     /// There is none any more.
@@ -40,6 +47,14 @@ impl Record {
         // It names a process that is gone: the next reader sees that too.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// The living process that a line names.
+fn life(line: &str) -> Option<Life> {
+    let mut words = line.split_ascii_whitespace();
+    let pid = words.next()?.parse().ok()?;
+    let started: u64 = words.next()?.parse().ok()?;
+    Life::of(pid).filter(|life| life.started() == started && life.is_alive())
 }
 
 #[cfg(test)]
@@ -52,8 +67,11 @@ mod tests {
         let record = Record::new(directory.path(), "app");
         assert!(record.read().is_none());
         let own = Life::of(std::process::id()).unwrap();
-        record.write(&own).unwrap();
+        record.write(&own, &[]).unwrap();
         assert_eq!(record.read().map(|life| life.pid), Some(own.pid));
+        assert!(record.beside().is_empty());
+        record.write(&own, &[own]).unwrap();
+        assert_eq!(record.beside().len(), 1);
         fs::write(directory.path().join("app.process"), format!("{} 1\n", own.pid)).unwrap();
         assert!(record.read().is_none(), "another life");
         record.remove();

@@ -77,6 +77,8 @@ impl<T: Traffic> Keeper<T> {
         if let Some(before) = before {
             app.members = before.members;
             app.members.follow(life);
+        } else if self.record().read() == Some(life) {
+            app.members.include(self.record().beside());
         }
         self.app = Some(app);
         self.show();

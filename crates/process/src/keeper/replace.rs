@@ -9,14 +9,20 @@ use std::time::{Duration, Instant};
 use vestibule_config::Restart;
 
 use super::Keeper;
+use super::app::App;
 use super::find::follow_the_listener;
 use super::restart::LOOK;
 use super::start::{Wait, until_it_answers};
 use super::stop::{clear_up, stop_one};
 use super::trouble::Trouble;
-use crate::holder;
+use crate::exit::Exit;
+use crate::holder::{self, Holds};
+use crate::life::Life;
+use crate::pid_file::PidFile;
+use crate::place::Place;
 use crate::profile::Profile;
 use crate::traffic::Traffic;
+use crate::tree::Tree;
 
 /// So long the old instance is left alone after the link has moved: somebody may have looked the moment before.
 const LEAVES: Duration = Duration::from_millis(500);
@@ -42,6 +48,7 @@ impl<T: Traffic> Keeper<T> {
                 )));
             }
         };
+        self.drop_left_over().await?;
         let place = public.instance(number);
         if let Some(socket) = &place.socket {
             crate::vacancy::vacate(socket).await?;
@@ -55,16 +62,13 @@ impl<T: Traffic> Keeper<T> {
         if !is_answer || matches!(wait, Wait::Errs(_)) && self.answers_well().await {
             let mut failure = self.did_not_answer(wait).await;
             self.drop_second().await?;
-            if let Some(first) = &self.app {
-                self.write_down(&first.master);
-            }
+            self.write_down();
             failure.words = format!("{}; the old one goes on", failure.words);
             return Err(Trouble::Failed(failure));
         }
         if let Some(second) = &mut self.second {
             follow_the_listener(second);
-            let master = second.master;
-            self.write_down(&master);
+            self.write_down();
         }
         if let Err(error) = public.lead_to(&place) {
             self.drop_second().await?;
@@ -95,6 +99,36 @@ impl<T: Traffic> Keeper<T> {
     async fn answers_well(&self) -> bool {
         let answer = self.traffic.probe(None, Duration::from_secs(5)).await;
         answer.is_ok_and(|status| self.traffic.is_good(status))
+    }
+
+    /// Ends the instance beside the one in front that a Vestibule before us has left, after the last of its connections.
+    pub(super) async fn drop_left_over(&mut self) -> Result<(), Trouble> {
+        let public = self.public();
+        let Some(number) = public.present().filter(|_| self.is_replaced()) else { return Ok(()) };
+        let place = public.instance(3 - number);
+        let Some(life) = self.at_instance(&place) else { return Ok(()) };
+        self.event(&format!("pid {} is left of a restart that was under way: it is stopped", life.pid));
+        self.second = Some(App::new(&self.process.name, Exit::of(life), place, None));
+        self.until_left().await;
+        self.drop_second().await?;
+        self.write_down();
+        Ok(())
+    }
+
+    /// Whom we started at this place: who was written down and is not in front, or listens there and is in a PID file of ours.
+    fn at_instance(&self, place: &Place) -> Option<Life> {
+        let app = self.app.as_ref()?;
+        let is_other = |life: &Life| app.tree().get(life.pid).is_none() && life.is_alive();
+        if let Some(life) = self.record().read().filter(is_other) {
+            return Some(life);
+        }
+        let named = |file: &Path| PidFile::new(file).read().ok().flatten().and_then(Life::of);
+        let files = [place.pid_file.as_deref(), self.process.pid_file.as_deref()];
+        let holds = |life: &Life| {
+            let socket = place.socket.as_deref();
+            socket.is_some_and(|socket| holder::holds(socket, &Tree::of(life.pid)) == Holds::Yes)
+        };
+        files.into_iter().flatten().filter_map(named).find(|life| is_other(life) && holds(life))
     }
 
     /// Ends the instance that is not the one in front.

@@ -9,6 +9,7 @@ use vestibule_config::Start;
 use super::Keeper;
 use super::app::App;
 use super::find::{Found, follow_the_listener};
+use super::successor::predecessor_of;
 use super::trouble::Trouble;
 use crate::exit;
 use crate::identity;
@@ -51,6 +52,7 @@ impl<T: Traffic> Keeper<T> {
     /// It is to run, whoever starts it.
     pub(super) async fn start(&mut self) -> Result<String, Trouble> {
         self.look()?;
+        self.finish_what_was_begun().await?;
         if let Some(app) = &mut self.app {
             // It may still boot, begun by an earlier Vestibule or by a start that was interrupted.
             let wait = until_it_answers(&self.traffic, app, None, self.process.start_timeout).await;
@@ -81,6 +83,23 @@ impl<T: Traffic> Keeper<T> {
         result?;
         let pid = self.app.as_ref().map_or(0, App::pid);
         Ok(format!("started, pid {pid}"))
+    }
+
+    /// A Vestibule before us may have been killed in the middle of a restart that leaves two of them.
+    async fn finish_what_was_begun(&mut self) -> Result<(), Trouble> {
+        if !self.process.is_owned() {
+            return Ok(());
+        }
+        if self.is_being_succeeded() {
+            self.event("a restart was under way");
+            self.enter(Phase::Restarting);
+            match self.be_succeeded().await {
+                Err(Trouble::Failed(failure)) => self.failed(failure),
+                other => _ = other?,
+            }
+            return self.look();
+        }
+        self.drop_left_over().await
     }
 
     /// Has it started by whoever does that. With an error and `self.app` it was rolled back.
@@ -148,8 +167,7 @@ impl<T: Traffic> Keeper<T> {
         }
         if let Some(app) = &mut self.app {
             follow_the_listener(app);
-            let master = app.master;
-            self.write_down(&master);
+            self.write_down();
         }
         if is_replacing {
             self.public().lead_to(&place).map_err(|error| {
@@ -169,14 +187,21 @@ impl<T: Traffic> Keeper<T> {
         let directory = directory.map(Path::to_owned).or_else(|| self.directory());
         let release = directory.and_then(|directory| Release::of(&directory));
         let (life, exit) = exit::spawn(&mut prepare(launch).await?.command)?;
-        self.write_down(&life);
         self.status.send_modify(|status| status.starts += 1);
-        Ok(App::new(&self.member_name(), exit, place.clone(), release))
+        let app = App::new(&self.member_name(), exit, place.clone(), release);
+        self.write_down_as(&life, &[]);
+        Ok(app)
     }
 
-    /// Which process is ours, for a Vestibule after us.
-    pub(super) fn write_down(&self, life: &Life) {
-        if let Err(error) = self.record().write(life) {
+    /// Which process is ours, for a Vestibule after us: the one in front, or the one that is to take its place.
+    pub(super) fn write_down(&self) {
+        if let Some(app) = self.second.as_ref().or(self.app.as_ref()) {
+            self.write_down_as(&app.master, &app.members.left_over());
+        }
+    }
+
+    fn write_down_as(&self, life: &Life, beside: &[Life]) {
+        if let Err(error) = self.record().write(life, beside) {
             tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
         }
     }
@@ -289,7 +314,7 @@ impl<T: Traffic> Keeper<T> {
     /// The PID file of what we started names it, whether the server writes one or not.
     pub(super) fn write_pid_file(&self) {
         let (Some(app), Some(path)) = (&self.app, &self.process.pid_file) else { return };
-        if !self.process.is_owned() {
+        if !self.process.is_owned() || predecessor_of(path).is_some() {
             return;
         }
         let file = PidFile::new(path);

@@ -3,15 +3,18 @@
 //! Many configurations have a `before_fork` that sends the old master home as soon as the new one forks. Where there is
 //! none, both serve until somebody does: we, when the new one has shown that it answers.
 
+use std::path::Path;
 use std::time::Instant;
 
 use vestibule_config::Signal;
 
 use super::Keeper;
+use super::app::App;
 use super::restart::{CRASH_LOOP, LOOK};
 use super::start::{LAST_LINES, Wait, until_it_answers};
 use super::trouble::Trouble;
 use crate::life::Life;
+use crate::pid_file::PidFile;
 use crate::profile::Profile;
 use crate::status::Release;
 use crate::traffic::Traffic;
@@ -21,11 +24,23 @@ impl<T: Traffic> Keeper<T> {
     /// Has it start a successor, and sends it home when that one answers. If it does not, the old one goes on.
     pub(super) async fn restart_by_successor(&mut self, signal: Signal) -> Result<Wait, Trouble> {
         let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
+        self.output.mark().await;
+        app.signal(signal)?;
+        self.be_succeeded().await
+    }
+
+    /// Whether somebody has begun such a restart: a Vestibule before us that was killed in the middle of it, say.
+    pub(super) fn is_being_succeeded(&self) -> bool {
+        let predecessor = self.process.pid_file.as_deref().and_then(predecessor_of);
+        predecessor.is_some() && predecessor == self.app.as_ref().map(App::pid)
+    }
+
+    /// The successor is on its way, or will be in a moment: takes it for the application when it answers.
+    pub(super) async fn be_succeeded(&mut self) -> Result<Wait, Trouble> {
+        let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
         let old = app.master;
         let old_workers = self.workers_of(&old);
         let kind = app.kind();
-        self.output.mark().await;
-        app.signal(signal)?;
         let new = match self.successor_of(&old, &old_workers).await {
             // A hook sent it home before the new one had workers that last.
             Err(Trouble::Failed(failure)) if !old.is_alive() => return Err(self.recover(failure).await),
@@ -61,7 +76,7 @@ impl<T: Traffic> Keeper<T> {
             while old.is_alive() && Instant::now() < end {
                 tokio::time::sleep(LOOK).await;
             }
-            self.write_down(&new);
+            self.write_down();
             return Ok(wait);
         }
         Err(Trouble::failed("its successor ended"))
@@ -152,6 +167,15 @@ impl<T: Traffic> Keeper<T> {
             }
         }
     }
+}
+
+/// The living master whose place another is about to take: it has moved its PID to a file beside the PID file, and would find its
+/// own back in there to be a rival's.
+pub(super) fn predecessor_of(pid_file: &Path) -> Option<u32> {
+    let mut beside = pid_file.as_os_str().to_owned();
+    beside.push(".oldbin");
+    let pid = PidFile::new(beside).read().ok()??;
+    Life::of(pid).filter(Life::is_alive).map(|life| life.pid)
 }
 
 /// Workers that boot after the fork (without preloading) and do not end for so long are taken for ready.
