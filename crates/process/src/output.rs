@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 use vestibule_config::Output as Destination;
 
@@ -25,6 +26,8 @@ const LONG: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Questions under way to the thread.
 const ASKS: usize = 16;
+/// Bytes of the disk that are taken for the output before a start.
+const ROOM: u64 = 64 << 10;
 /// Between two complaints about lost output.
 const COMPLAINTS: Duration = Duration::from_secs(10);
 
@@ -117,15 +120,17 @@ impl Output {
         }
     }
 
-    /// Standard output and error for a start, after [`Output::mark`]ing it. When there is no room for the file the
-    /// application starts all the same, and its output is lost.
+    /// Standard output and error for a start, after [`Output::mark`]ing it. When there is no room for the file, or in it,
+    /// the application starts all the same, and its output is lost.
     ///
     /// # Errors
     /// [`Error::Output`] when there is not even `/dev/null`.
     pub(crate) fn begin(&self) -> Result<(Stdio, Stdio), Error> {
         let failed = |source| Error::Output { path: self.shared.followed.clone(), source };
-        let opened = open_for_writing(&self.shared.followed)
-            .and_then(|file| Ok((file, open_for_reading(&self.shared.followed)?)));
+        let opened = open_for_writing(&self.shared.followed).and_then(|file| {
+            make_room(&file)?;
+            Ok((file, open_for_reading(&self.shared.followed)?))
+        });
         let (file, followed) = match opened {
             Ok((file, followed)) => (file, Some(followed)),
             Err(error) => {
@@ -151,6 +156,16 @@ impl Output {
 fn open_for_writing(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits() as i32;
     OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)
+}
+
+/// Room for what an application says while it boots. A server that cannot write what it has to say ends: better that nobody hears it.
+fn make_room(file: &File) -> io::Result<()> {
+    let end = file.metadata()?.len();
+    match fallocate(file, FallocateFlags::KEEP_SIZE, end, ROOM) {
+        Err(Errno::NOSPC | Errno::DQUOT) => Err(Errno::NOSPC.into()),
+        // Not every file system can promise it.
+        _ => Ok(()),
+    }
 }
 
 fn open_for_reading(path: &Path) -> io::Result<File> {
