@@ -228,7 +228,9 @@ impl<T: Traffic> Keeper<T> {
     /// Vestibule ends.
     async fn end(&mut self, how: Ending, ending: &mut channel::Receiver<Option<Ending>>) {
         let is_stopped = how != Ending::Leave && self.process.on_exit == OnExit::Stop;
-        if is_stopped && self.wish.get() != Wish::Alone {
+        // Alone because somebody wanted it so, and not because nobody says how to start it.
+        let is_alone = self.wish.get() == Wish::Alone && self.process.is_started;
+        if is_stopped && !is_alone {
             let hurry = ending.wait_for(|how| *how == Some(Ending::AtOnce));
             let stopped = tokio::select! {
                 biased;
