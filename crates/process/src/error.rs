@@ -210,3 +210,11 @@ pub enum Error {
         source: io::Error,
     },
 }
+
+impl Error {
+    /// What happened, and why, in one line.
+    pub(crate) fn in_full(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |words, cause| format!("{words}: {cause}"))
+    }
+}

@@ -141,7 +141,9 @@ impl<T: Traffic> Keeper<T> {
     /// The living process that the PID file names.
     pub(super) fn named(&self) -> Option<Life> {
         let read = PidFile::new(self.process.pid_file.as_ref()?).read();
-        let pid = read.inspect_err(|error| tracing::warn!(process = self.process.name, %error, "PID file"));
+        let pid = read.inspect_err(|error| {
+            tracing::warn!(process = self.process.name, error = error.in_full(), "PID file")
+        });
         Life::of(pid.ok()??).filter(Life::is_alive)
     }
 

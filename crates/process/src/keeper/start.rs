@@ -321,7 +321,7 @@ impl<T: Traffic> Keeper<T> {
         if file.read().ok().flatten() != Some(app.pid())
             && let Err(error) = file.write(app.pid())
         {
-            tracing::warn!(process = self.process.name, %error, "PID file");
+            tracing::warn!(process = self.process.name, error = error.in_full(), "PID file");
         }
     }
 

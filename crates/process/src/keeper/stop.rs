@@ -163,11 +163,11 @@ pub(super) async fn clear_up(app: &App) {
         && let Err(error) = vacancy::vacate(socket).await
         && !matches!(error, Error::Occupied { .. })
     {
-        tracing::warn!(socket = %socket.display(), %error, "cannot clear up");
+        tracing::warn!(socket = %socket.display(), error = error.in_full(), "cannot clear up");
     }
     if let Some(path) = &app.place.pid_file
         && let Err(error) = PidFile::new(path).remove(app.pid())
     {
-        tracing::warn!(%error, "cannot clear up");
+        tracing::warn!(error = error.in_full(), "cannot clear up");
     }
 }

@@ -28,12 +28,7 @@ impl Trouble {
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        let mut words = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(because) = cause {
-            words = format!("{words}: {because}");
-            cause = because.source();
-        }
+        let words = error.in_full();
         match error {
             Error::Occupied { .. } | Error::MayNotSignal { .. } => Trouble::Refused(words),
             _ => Trouble::failed(words),
