@@ -1,10 +1,14 @@
 //! What can happen to an application, to its files and to its keeper, and the state that each must end in.
 
 mod crashes;
+mod ending;
+mod full_disk;
 mod kills;
 mod pid_files;
 mod places;
 mod survival;
+mod watching;
+mod zombies;
 
 use std::fs;
 use std::io::Write;

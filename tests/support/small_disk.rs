@@ -22,7 +22,9 @@ impl SmallDisk {
     pub(crate) fn fill(&self) {
         let mut file = fs::File::create(self.0.join("full")).expect("a file");
         while file.write_all(&[b'x'; 4096]).is_ok() {}
-        assert!(fs::write(self.0.join("more"), "x").is_err(), "it is full");
+        let more = self.0.join("more");
+        assert!(fs::write(&more, "x").is_err(), "it is full");
+        fs::remove_file(more).expect("it was made");
     }
 
     /// Gives it back.

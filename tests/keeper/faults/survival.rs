@@ -92,11 +92,20 @@ fn one_that_has_died_meanwhile_is_started() {
     );
 }
 
+/// Milliseconds into a restart; more of them with `VESTIBULE_SLOW` (`make test-slow`).
+fn moments() -> &'static [u64] {
+    if std::env::var_os("VESTIBULE_SLOW").is_some() {
+        &[50, 200, 400, 900, 1300, 1600, 2500]
+    } else {
+        &[50, 900, 1600]
+    }
+}
+
 /// Killed at several moments of a restart: the next one brings it to one living instance, whatever it was about to do.
 fn ends_in_one(kind: Kind, more: &str, prepare: impl FnOnce(&mut crate::support::app::App)) {
     let _turn = turn::heavy();
     let mut kept = Kept::start_prepared(kind, more, prepare);
-    for moment in [50, 400, 900, 1600, 2500] {
+    for &moment in moments() {
         let mut restart = app_command(&kept.dir, &["restart"]).spawn().expect("the binary starts");
         until_true("it is being restarted", seconds(10), || kept.phase() == "restarting");
         std::thread::sleep(Duration::from_millis(moment));
