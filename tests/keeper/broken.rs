@@ -247,3 +247,20 @@ fn passenger_that_answers_errors_is_told_of_and_serves_when_it_is_mended() {
     kept.app.deploy(3, sound);
     until_true("it is mended by itself", seconds(20), || kept.app.ask("/release").as_deref() == Some("3"));
 }
+
+#[test]
+fn the_cause_is_told_though_a_long_trace_follows_it() {
+    let kept = Kept::start_prepared(Kind::Puma, "", App::lay_out_releases);
+    kept.app.deploy(2, |code| {
+        format!("def deep(left) = left == 0 ? raise(\"no database\") : deep(left - 1)\ndeep(100)\n{code}")
+    });
+    let told = kept.tell(&["restart"]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    let failure = &kept.status()["last_failure"];
+    let output = failure["output"].as_array().cloned().unwrap_or_default();
+    assert!(
+        output.iter().filter_map(Value::as_str).any(|line| line.contains("no database (RuntimeError)")),
+        "{failure:#}"
+    );
+    assert!(output.len() <= 20, "{failure:#}");
+}

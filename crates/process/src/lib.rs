@@ -13,6 +13,7 @@
 mod alert;
 mod answer;
 mod application;
+mod backtrace;
 mod check;
 mod command;
 mod cpu;

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backtrace::shortened;
+
 /// What an application is doing, as far as its keeper knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -134,11 +136,15 @@ pub struct Failure {
     pub output: Vec<String>,
 }
 
+/// Lines of output that a failure is told with.
+const MOST_LINES: usize = 20;
+
 impl Failure {
     /// One of now. What release it was stands before the words.
     pub(crate) fn new(words: impl Into<String>, release: Option<Release>, output: Vec<String>) -> Self {
         let words = words.into();
         let words = release.as_ref().map_or_else(|| words.clone(), |release| format!("{release}: {words}"));
+        let output = shortened(output, MOST_LINES);
         Failure { when: now(), words, release, output }
     }
 }

@@ -32,8 +32,8 @@ const LIVES: Duration = Duration::from_secs(1);
 const NOTHING_BUT_ERRORS: Duration = Duration::from_secs(5);
 /// When the process that we started has ended well: so long may the one that it left behind take to write its PID file.
 const DAEMONISES: Duration = Duration::from_secs(10);
-/// Lines of its output that a failure is told with.
-pub(super) const LAST_LINES: usize = 20;
+/// Lines of its output that are looked at for a failure, which is told with fewer: a trace of Rails has a hundred.
+pub(super) const LAST_LINES: usize = 400;
 
 /// How waiting for an application ended.
 #[derive(Debug)]
