@@ -142,7 +142,7 @@ impl<T: Traffic> Keeper<T> {
     pub(super) fn named(&self) -> Option<Life> {
         let read = PidFile::new(self.process.pid_file.as_ref()?).read();
         let pid = read.inspect_err(|error| {
-            tracing::warn!(process = self.process.name, error = error.in_full(), "PID file")
+            tracing::warn!(process = self.process.name, error = error.in_full(), "PID file");
         });
         Life::of(pid.ok()??).filter(Life::is_alive)
     }
