@@ -46,7 +46,7 @@ pub struct Reading {
     pub bytes: u64,
     /// RSS of all its processes, in bytes, at the same time.
     pub resident: u64,
-    /// How long the reading took.
+    /// The CPU time that the reading took.
     pub took: Duration,
 }
 

@@ -422,11 +422,19 @@ impl<T: Traffic> Keeper<T> {
 /// Reads the memory of a tree on a thread that may wait: for each GiB the kernel takes some 40 ms.
 fn read_memory(mut tree: Tree) -> JoinHandle<(Tree, Reading, bool)> {
     tokio::task::spawn_blocking(move || {
-        let began = Instant::now();
+        // What it costs, and not how long it waited for its turn: on a busy machine memory would hardly be looked at.
+        let began = used_by_thread();
         let memory = tree.memory();
+        let took = used_by_thread().saturating_sub(began);
         let resident = tree.members().iter().map(|member| member.rss).sum();
-        (tree, Reading { bytes: memory.bytes, resident, took: began.elapsed() }, memory.is_pss)
+        (tree, Reading { bytes: memory.bytes, resident, took }, memory.is_pss)
     })
+}
+
+/// CPU time that this thread has used.
+fn used_by_thread() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }
 
 /// What a task gives, if there is one.
