@@ -7,6 +7,7 @@ mod broken;
 mod faults;
 mod journal;
 mod long_requests;
+mod memory;
 mod owned;
 mod restarts;
 mod rights;

@@ -7,6 +7,7 @@ require_relative "websocket"
 sleep ENV["BOOT_SLEEP"].to_f if ENV["BOOT_SLEEP"]
 BOOT = SecureRandom.hex(8)
 RELEASE = File.basename(File.realpath(__dir__))
+LEAKED = []
 TEXT = { "content-type" => "text/plain" }.freeze
 
 def text(body, fields = {}, status = 200)
@@ -119,6 +120,10 @@ run(lambda do |env|
   when "/sleep"
     pause(env)
     text(query(env)["token"] || "slept")
+  when "/leak" # keeps 10 MB for ever, each page of it touched
+    LEAKED << "x" * 10_000_000
+    pause(env)
+    text(query(env)["token"] || "leaked")
   when "/once"
     body = env["rack.input"].read.to_s
     id = env["HTTP_X_POST_ID"] || body
