@@ -82,12 +82,19 @@ pub fn workers(tree: &Tree, kind: Kind) -> Vec<&Member> {
     tree.members().iter().filter(|member| is_worker(&member.title)).collect()
 }
 
+/// Programs that wait for others.
+const SHELLS: [&[u8]; 6] = [b"sh", b"bash", b"dash", b"zsh", b"ksh", b"ash"];
+
 /// The server that a command line, or the title that the server wrote over it, names.
 #[must_use]
 pub fn recognise(title: &Title) -> Server {
     // `ruby /usr/bin/puma …` before the title is set; the title's first word afterwards.
-    let mut names =
-        title.words().take(4).map(|word| word.rsplit(|&byte| byte == b'/').next().unwrap_or(word));
+    let names = title.words().take(4).map(|word| word.rsplit(|&byte| byte == b'/').next().unwrap_or(word));
+    // A shell only names what it starts: `sh -c puma …`.
+    let mut names = names
+        .enumerate()
+        .take_while(|(place, name)| *place > 0 || !SHELLS.contains(name))
+        .map(|(_, name)| name);
     names
         .find_map(|name| match name.strip_suffix(b":").unwrap_or(name) {
             b"puma" | b"pumactl" => Some(Server::Puma),
@@ -117,6 +124,8 @@ mod tests {
             (b"/usr/lib/PassengerAgent\0core\0", Server::Passenger),
             (b"ruby\0/usr/bin/passenger\0start\0", Server::Passenger),
             (b"falcon host", Server::Auto),
+            (b"sh\0-c\0puma -b unix:///tmp/s; echo over\0", Server::Auto),
+            (b"/bin/bash\0bin/puma\0", Server::Auto),
             (b"", Server::Auto),
         ];
         for (command, server) in cases {

@@ -20,7 +20,7 @@ use crate::record::Record;
 use crate::status::Release;
 use crate::title::Title;
 use crate::traffic::Traffic;
-use crate::tree::Tree;
+use crate::tree::{Member, Tree};
 
 /// Steps to an ancestor: no tree of processes is that deep.
 const DEEPEST: usize = 1_000;
@@ -163,7 +163,15 @@ impl<T: Traffic> Keeper<T> {
 /// listens, and whoever started it is one of its members. What others put there is not followed.
 pub(super) fn follow_the_listener(app: &mut App) {
     let Some(socket) = app.place.socket.clone() else { return };
-    if holder::holds(&socket, &app.tree()) != Holds::No {
+    let tree = app.tree();
+    if holder::holds(&socket, &tree) != Holds::No {
+        // Or a script waits for the server that it started: signals would end the script alone.
+        let is_server = |member: &&Member| recognise(&Title::from(member.title.as_str())) != Server::Auto;
+        if let Some(server) = tree.members().iter().find(is_server)
+            && server.life != app.master
+        {
+            follow(app, server.life);
+        }
         return;
     }
     let file = app.place.pid_file.as_ref().map(PidFile::new);
@@ -172,10 +180,15 @@ pub(super) fn follow_the_listener(app: &mut App) {
     let Some(life) = named.or_else(|| listener(&socket).and_then(first_of_server)) else { return };
     app.members.update();
     if app.members.all().any(|member| member.is_same_process(&life)) {
-        app.master = life;
-        app.exit = Exit::of(life);
-        app.members.follow(life);
+        follow(app, life);
     }
+}
+
+/// From now on this one of its members is its first process.
+fn follow(app: &mut App, life: Life) {
+    app.master = life;
+    app.exit = Exit::of(life);
+    app.members.follow(life);
 }
 
 /// The process that listens at a socket.
