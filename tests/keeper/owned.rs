@@ -164,6 +164,32 @@ fn a_unicorn_that_goes_into_the_background_is_found() {
     is_found_as_a_daemon(Kind::Unicorn, "-D");
 }
 
+/// A script that starts its server without `exec` stays in front of it: what is meant for the server is sent to that.
+#[test]
+fn a_shell_that_stays_in_front_of_its_server_gets_none_of_its_signals() {
+    let kept = Kept::configured(Kind::Puma, |app, dir| {
+        let line = format!("{}; status=$?; echo over; exit $status", command(Kind::Puma).join(" "));
+        let wrapped = format!("{:?}", ["sh", "-c", &line]);
+        configuration(Kind::Puma, app, dir, "").replace(&format!("{:?}", command(Kind::Puma)), &wrapped)
+    });
+    kept.wait_for("up", seconds(30));
+    let pid = kept.assert_right_pid();
+    assert!(process::title(pid).starts_with("puma"), "{}", process::title(pid));
+    let boot = kept.app.ask("/boot");
+    let before = kept.processes();
+    kept.told(&["restart"]);
+    assert_eq!(kept.assert_right_pid(), pid, "Puma restarts itself under its PID");
+    assert_ne!(kept.app.ask("/boot"), boot);
+    assert_eq!(kept.processes(), before, "the shell went");
+
+    process::signal(pid, process::Signal::KILL);
+    until_true("there is another", seconds(30), || {
+        kept.phase() == "up" && kept.pid().is_some_and(|new| new != pid)
+    });
+    kept.told(&["stop"]);
+    assert_eq!(kept.processes(), [0; 0]);
+}
+
 /// The IDs that Debian gives to nobody and its group, nogroup.
 const NOBODY: u32 = 65534;
 
