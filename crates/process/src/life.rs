@@ -61,6 +61,11 @@ impl Life {
         }
     }
 
+    /// This process with the program that it runs now; `None` when it has ended, though its PID may be another's already.
+    pub(crate) fn now(&self) -> Option<Life> {
+        Life::of(self.pid).filter(|life| life.is_same_process(self) && life.is_alive())
+    }
+
     /// Whether what was found at its PID is this process, and alive.
     pub(crate) fn is_life_of(&self, stat: &Stat) -> bool {
         stat.started == self.started && stat.is_alive()
@@ -158,6 +163,7 @@ mod tests {
         assert!(ours.started > 0 && ours.stack > 0 && ours.is_alive());
         let successor = ours.successor();
         assert!(!successor.is_same_process(&ours) && !successor.is_alive());
+        assert_eq!(successor.now(), None, "who has its PID now is another");
         assert!(matches!(successor.signal(Signal::KILL), Err(Error::HasEnded { pid }) if pid == ours.pid));
     }
 
@@ -176,6 +182,7 @@ mod tests {
         let after = Life::of(shell.id()).expect("it lives");
         assert_ne!(before, after);
         assert!(before.is_same_process(&after) && before.is_alive());
+        assert_eq!(before.now(), Some(after));
         before.signal(Signal::TERM).expect("it is sent");
         assert_eq!(shell.wait().expect("its status").signal(), Some(Signal::TERM.as_raw()));
         assert!(!after.is_alive());
@@ -189,6 +196,7 @@ mod tests {
         life.signal(Signal::KILL).expect("it is sent");
         until("it never ended", || !life.is_alive());
         assert!(Life::of(child.id()).is_some_and(|zombie| zombie.is_same_process(&life)));
+        assert_eq!(life.now(), None);
         assert!(matches!(life.signal(Signal::KILL), Err(Error::HasEnded { .. })));
         child.wait().expect("its status");
         assert_eq!(Life::of(child.id()), None);

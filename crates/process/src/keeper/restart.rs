@@ -122,17 +122,15 @@ impl<T: Traffic> Keeper<T> {
         app.signal(signal)?;
         let end = Instant::now() + patience;
         loop {
-            match Life::of(before.pid) {
-                Some(life) if life != before && life.is_alive() => {
+            match before.now() {
+                Some(life) if life != before => {
                     app.master = life;
                     break;
                 }
                 // Another user's: a new program shows only by the command line, until that makes a title of it.
-                Some(life) if life.is_alive() && !life.shows_program() && Title::of(before.pid) != title => {
-                    break;
-                }
-                Some(life) if life.is_alive() => {}
-                _ => break,
+                Some(life) if !life.shows_program() && Title::of(before.pid) != title => break,
+                Some(_) => {}
+                None => break,
             }
             if Instant::now() >= end {
                 let words = format!("took no notice of {} for {} s", signal.as_str(), patience.as_secs());
@@ -193,16 +191,16 @@ impl<T: Traffic> Keeper<T> {
         let end = Instant::now() + each * u32::try_from(before.len().max(1)).unwrap_or(1);
         let mut new: Vec<Life> = Vec::new();
         loop {
-            match Life::of(master.pid) {
+            match master.now() {
                 // It preloads its code, so that it did as for USR2.
-                Some(life) if life != master && life.is_alive() => {
+                Some(life) if life != master => {
                     if let Some(app) = &mut self.app {
                         app.master = life;
                     }
                     return self.prove_new().await;
                 }
-                Some(life) if life.is_alive() => {}
-                _ => return self.prove_new().await,
+                Some(_) => {}
+                None => return self.prove_new().await,
             }
             let workers = self.workers();
             new.extend(

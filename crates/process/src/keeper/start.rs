@@ -301,7 +301,7 @@ impl<T: Traffic> Keeper<T> {
         self.next_try = None;
         if let Some(app) = &mut self.app {
             // The program that answers, and not the one that it began as.
-            app.master = Life::of(app.pid()).unwrap_or(app.master);
+            app.master = app.master.now().unwrap_or(app.master);
             app.members.update();
             self.good = app.release.clone().or(self.good.take());
         }
