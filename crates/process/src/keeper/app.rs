@@ -1,5 +1,6 @@
 //! The application that a keeper has at hand.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use vestibule_config::Signal;
@@ -26,13 +27,17 @@ pub(super) struct App {
     pub(super) place: Place,
     pub(super) release: Option<Release>,
     pub(super) since: Instant,
+    /// The server that it was when that could last be seen: a master that has ended shows none, and what it left behind is still
+    /// of that server.
+    known: Cell<Kind>,
 }
 
 impl App {
     /// `name` is what stands in the environment of all that belong to it.
     pub(super) fn new(name: &str, exit: Exit, place: Place, release: Option<Release>) -> Self {
         let master = exit.life();
-        App { master, exit, members: Members::new(name, master), place, release, since: Instant::now() }
+        let members = Members::new(name, master);
+        App { master, exit, members, place, release, since: Instant::now(), known: Cell::new(Kind::Unknown) }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -48,13 +53,39 @@ impl App {
         Tree::of(self.master.pid)
     }
 
-    /// Which server it is now: it may have become one only while it booted.
+    /// Which server it is now, as it may have become one only while it booted; or was, when nothing shows it any more.
     pub(super) fn kind(&self) -> Kind {
-        Kind::of(&self.tree())
+        self.kind_in(&self.tree())
+    }
+
+    /// The same, by its tree as it was just read.
+    pub(super) fn kind_in(&self, tree: &Tree) -> Kind {
+        let kind = Kind::of(tree);
+        if kind != Kind::Unknown {
+            self.known.set(kind);
+        }
+        self.known.get()
     }
 
     /// Sends its master a signal.
     pub(super) fn signal(&self, signal: Signal) -> Result<(), Error> {
         self.master.signal(signal::of(signal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Kept, until};
+
+    #[test]
+    fn what_a_dead_master_left_behind_is_still_of_its_server() {
+        let mut master = Kept::shell("exec -a 'unicorn master -c unicorn.rb' sleep 600");
+        let life = Life::of(master.pid()).expect("it lives");
+        let app = App::new("app", Exit::of(life), Place::default(), None);
+        until("it never took its title", || app.kind() == Kind::Unicorn);
+        master.end();
+        assert_eq!(Kind::of(&app.tree()), Kind::Unknown);
+        assert_eq!(app.kind(), Kind::Unicorn);
     }
 }

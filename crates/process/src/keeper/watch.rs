@@ -200,7 +200,7 @@ impl<T: Traffic> Keeper<T> {
             }
             tokio::time::sleep(LOOK).await;
         }
-        let profile = Profile::of(Kind::of(&app.tree()), &self.process);
+        let profile = Profile::of(app.kind(), &self.process);
         let words = format!("pid {} {how}", app.pid());
         let output = self.output.last_lines(LAST_LINES).await;
         self.failed(Failure::new(words, app.release.clone(), output));
@@ -237,6 +237,7 @@ impl<T: Traffic> Keeper<T> {
         }
         self.watched.last_tick = Some(now);
         app.members.update();
+        app.kind_in(&tree);
         if let Some(life) = Life::of(app.master.pid)
             && life != app.master
             && life.is_same_process(&app.master)

@@ -38,7 +38,7 @@ impl<T: Traffic> Keeper<T> {
     pub(super) fn show(&self) {
         let Some(app) = &self.app else { return self.gone() };
         let tree = app.tree();
-        let kind = Kind::of(&tree);
+        let kind = app.kind_in(&tree);
         let workers = recognise::workers(&tree, kind);
         let workers: Vec<Worker> =
             workers.into_iter().map(|member| Worker { pid: member.life.pid, memory: member.pss }).collect();
