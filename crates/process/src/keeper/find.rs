@@ -1,6 +1,5 @@
 //! Finding the application in the world as it is: who holds the socket decides, a PID file is only a hint.
 
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,6 +11,7 @@ use super::trouble::Trouble;
 use super::workers::runs_in;
 use crate::exit::Exit;
 use crate::holder::{self, Holds};
+use crate::knock::Knock;
 use crate::life::Life;
 use crate::pid_file::PidFile;
 use crate::place::Place;
@@ -96,9 +96,13 @@ impl<T: Traffic> Keeper<T> {
             return known.map_or(Found::Nobody, Found::It);
         };
         if let Some(peer) = listener(socket) {
-            let holds = |life: &Life| holder::holds(socket, &Tree::of(life.pid)) == Holds::Yes;
-            let chosen = candidates.into_iter().flatten().find(holds);
-            let chosen = chosen.or_else(|| first_of_server(peer).filter(|life| self.may_be_it(life)));
+            let holds = |life: &Life| holder::holds(socket, &Tree::of(life.pid));
+            let chosen = candidates.into_iter().flatten().find(|life| holds(life) == Holds::Yes);
+            let chosen = chosen.or_else(|| match peer {
+                Some(peer) => first_of_server(peer).filter(|life| self.may_be_it(life)),
+                // Who listens cannot be seen. What we started ourselves is believed unless it is known better.
+                None => recorded.filter(|life| holds(life) == Holds::Unknown),
+            });
             return chosen.map_or(Found::Nobody, Found::It);
         }
         // Nobody listens. What we started may still boot, and so may what looks like a server.
@@ -177,7 +181,7 @@ pub(super) fn follow_the_listener(app: &mut App) {
     let file = app.place.pid_file.as_ref().map(PidFile::new);
     let named = file.and_then(|file| file.read().ok().flatten()).and_then(Life::of);
     let named = named.filter(|life| holder::holds(&socket, &Tree::of(life.pid)) == Holds::Yes);
-    let Some(life) = named.or_else(|| listener(&socket).and_then(first_of_server)) else { return };
+    let Some(life) = named.or_else(|| listener(&socket).flatten().and_then(first_of_server)) else { return };
     app.members.update();
     if app.members.all().any(|member| member.is_same_process(&life)) {
         follow(app, life);
@@ -191,11 +195,14 @@ fn follow(app: &mut App, life: Life) {
     app.members.follow(life);
 }
 
-/// The process that listens at a socket.
-fn listener(socket: &Path) -> Option<Life> {
-    let stream = UnixStream::connect(socket).ok()?;
-    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
-    Life::of(u32::try_from(peer.pid.as_raw_nonzero().get()).ok()?)
+/// The process that listens at a socket, if anybody does; `Some(None)` when it cannot be seen who: its queue is full, or
+/// whoever called listen(2) has ended. Never waits: an application that hangs has a full queue.
+fn listener(socket: &Path) -> Option<Option<Life>> {
+    match Knock::at(socket) {
+        Ok(Knock::Open(pid)) => Some(pid.and_then(Life::of).filter(Life::is_alive)),
+        Ok(Knock::Full) => Some(None),
+        Ok(Knock::Refused | Knock::Missing) | Err(_) => None,
+    }
 }
 
 /// The first process of the server that this one belongs to: Passenger's core is not its watchdog.
@@ -211,3 +218,6 @@ fn first_of_server(mut life: Life) -> Option<Life> {
     }
     Some(life)
 }
+
+#[cfg(test)]
+mod tests;
