@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::error::Error;
 
 /// No PID file is longer: a PID, and white space around it.
@@ -33,7 +35,10 @@ impl PidFile {
     /// [`Error::ReadPidFile`], and [`Error::NoPid`] when it holds something else.
     pub fn read(&self) -> Result<Option<u32>, Error> {
         let mut text = Vec::new();
-        let read = File::open(&self.path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
+        let read = open(&self.path).and_then(|file| match file.metadata()?.is_file() {
+            true => file.take(LONGEST + 1).read_to_end(&mut text),
+            false => Ok(0),
+        });
         match read {
             Ok(length) if length as u64 <= LONGEST => {
                 self.parse(&text).ok_or_else(|| Error::NoPid { path: self.path.clone() }).map(Some)
@@ -103,6 +108,13 @@ impl PidFile {
     }
 }
 
+/// Never waits, as opening a FIFO does for somebody who writes to it. A link is followed: who moved a PID file elsewhere may have left
+/// one where it is looked for.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
 /// Only a new file is written: in a directory like /tmp a link laid there by somebody else would lead elsewhere.
 fn write_new(path: &Path, pid: u32) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -150,6 +162,30 @@ mod tests {
     fn a_missing_file_names_nobody() {
         let dir = tempfile::tempdir().expect("a directory");
         assert_eq!(PidFile::new(dir.path().join("none")).read().expect("read"), None);
+    }
+
+    #[test]
+    fn a_link_to_a_pid_file_is_one() {
+        let (dir, file) = with("42\n");
+        let link = PidFile::new(dir.path().join("link"));
+        std::os::unix::fs::symlink(file.path(), link.path()).expect("linked");
+        assert_eq!(link.read().expect("read"), Some(42));
+    }
+
+    #[test]
+    fn a_fifo_names_nobody_and_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = PidFile::new(dir.path().join("app.pid"));
+        crate::testing::mkfifo(file.path());
+        for file in [file, PidFile::new(dir.path())] {
+            let (read, reads) = std::sync::mpsc::channel();
+            let opened = file.clone();
+            std::thread::spawn(move || read.send(opened.read()));
+            let refused = reads.recv_timeout(crate::testing::LONG).expect("it waits for a writer");
+            assert!(matches!(refused, Err(Error::NoPid { .. })), "{refused:?}");
+            file.clear().expect("left alone");
+            assert!(file.path().exists());
+        }
     }
 
     #[test]

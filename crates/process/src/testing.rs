@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::knock::Knock;
@@ -25,6 +26,11 @@ pub(crate) fn until(otherwise: &str, mut condition: impl FnMut() -> bool) {
 /// Waits until nobody listens: a process that another test is just starting has our descriptors until its exec.
 pub(crate) fn until_refused(path: &Path) {
     until("somebody listens still", || Knock::at(path).is_ok_and(|knock| knock == Knock::Refused));
+}
+
+/// Makes a FIFO: to open it for reading waits for a writer.
+pub(crate) fn mkfifo(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
 }
 
 /// A child that ends with the test, however that ends, with its process group.
