@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::status::Release;
 
 /// A revision is a hash or a tag; of what is longer, the beginning tells enough.
@@ -22,12 +24,14 @@ impl Release {
 }
 
 fn revision(path: &Path) -> Option<String> {
-    // Opening anything else than a file may wait for somebody.
-    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+    // Opened by us, it must not show what the application's user may not read; and opening a FIFO waits for a writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
         return None;
     }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LONGEST_REVISION).read_to_end(&mut bytes)).ok()?;
+    file.take(LONGEST_REVISION).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
     let line = line.trim();
@@ -39,6 +43,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::testing::mkfifo;
 
     #[test]
     fn follows_the_link_to_the_present_release() {
@@ -69,6 +74,18 @@ mod tests {
         assert_eq!(Release::of(dir.path()).expect("it is there").revision, None);
         fs::remove_file(dir.path().join("REVISION")).expect("removed");
         fs::create_dir(dir.path().join("REVISION")).expect("made");
+        assert_eq!(Release::of(dir.path()).expect("it is there").revision, None);
+    }
+
+    #[test]
+    fn follows_no_link_to_what_is_none_of_its_business() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("shadow"), "secret\n").expect("written");
+        let path = dir.path().join("REVISION");
+        symlink("shadow", &path).expect("linked");
+        assert_eq!(Release::of(dir.path()).expect("it is there").revision, None);
+        fs::remove_file(&path).expect("removed");
+        mkfifo(&path);
         assert_eq!(Release::of(dir.path()).expect("it is there").revision, None);
     }
 
