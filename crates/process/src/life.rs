@@ -1,6 +1,7 @@
 //! One life of a process: what its PID alone does not tell.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -15,6 +16,11 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::error::Error;
 use crate::identity;
 use crate::stat::Stat;
+
+/// Steps to an ancestor: no tree of processes is that deep.
+const DEEPEST: usize = 1_000;
+/// User and group stand far nearer to the beginning of `/proc/PID/status` (proc_pid_status(5)).
+const STATUS: usize = 2048;
 
 /// One life of a process: the PID, when it started, and where its stack begins, which a program that replaces
 /// itself (Puma's USR2 calls exec) changes while PID and start stay. From proc_pid_stat(5).
@@ -137,6 +143,30 @@ impl Life {
         Life::of(Stat::of(self.pid)?.parent)
     }
 
+    /// Itself, its parent, that one's parent, and so on, as it is now.
+    pub(crate) fn and_above(self) -> impl Iterator<Item = Life> {
+        std::iter::successors(Some(self), Life::parent).take(DEEPEST)
+    }
+
+    /// Whether it can be no application: the system's first process, we ourselves, or one that we descend from.
+    pub(crate) fn is_above_us(&self) -> bool {
+        let us = Life::of(std::process::id());
+        self.pid == 1 || us.is_some_and(|us| us.and_above().any(|one| one.pid == self.pid))
+    }
+
+    /// The user and the group that it acts as; `None` where they cannot be seen.
+    pub(crate) fn owner(&self) -> Option<(u32, u32)> {
+        let mut status = [0; STATUS];
+        let length = File::open(format!("/proc/{}/status", self.pid)).ok()?.read(&mut status).ok()?;
+        // A user may call a program as he likes, but the kernel writes the name with no line end in it.
+        let text = String::from_utf8_lossy(status.get(..length)?);
+        let effective = |name| {
+            let ids = text.lines().find_map(|line| line.strip_prefix(name))?;
+            ids.split_ascii_whitespace().nth(1)?.parse().ok()
+        };
+        Some((effective("Uid:")?, effective("Gid:")?))
+    }
+
     pub(crate) fn as_pid(&self) -> Option<Pid> {
         i32::try_from(self.pid).ok().and_then(Pid::from_raw)
     }
@@ -186,6 +216,22 @@ mod tests {
         before.signal(Signal::TERM).expect("it is sent");
         assert_eq!(shell.wait().expect("its status").signal(), Some(Signal::TERM.as_raw()));
         assert!(!after.is_alive());
+    }
+
+    #[test]
+    fn we_are_above_ourselves_and_our_children_are_not() {
+        let us = Life::of(std::process::id()).expect("we live");
+        let parent = us.parent().expect("somebody started us");
+        let first = Life::of(1).expect("the first process");
+        assert!(us.is_above_us() && parent.is_above_us() && first.is_above_us());
+        let child = crate::testing::Kept::new(Command::new("sleep").arg("600"));
+        assert!(!Life::of(child.pid()).expect("it lives").is_above_us());
+    }
+
+    #[test]
+    fn sees_whom_a_process_acts_as() {
+        let us = Life::of(std::process::id()).expect("we live");
+        assert_eq!(us.owner(), Some((geteuid().as_raw(), rustix::process::getegid().as_raw())));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -15,6 +17,16 @@ const LONGEST: u64 = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PidFile {
     path: PathBuf,
+}
+
+/// What was found in a PID file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) pid: u32,
+    /// The user whose file it is.
+    pub(crate) owner: u32,
+    /// When it was written, by the clock of that time.
+    pub(crate) written: Option<SystemTime>,
 }
 
 impl PidFile {
@@ -34,16 +46,29 @@ impl PidFile {
     /// # Errors
     /// [`Error::ReadPidFile`], and [`Error::NoPid`] when it holds something else.
     pub fn read(&self) -> Result<Option<u32>, Error> {
+        Ok(self.look()?.map(|entry| entry.pid))
+    }
+
+    /// The PID that it names, and who says so; `None` when there is no file.
+    ///
+    /// # Errors
+    /// As [`PidFile::read`].
+    pub(crate) fn look(&self) -> Result<Option<Entry>, Error> {
+        let no_pid = || Error::NoPid { path: self.path.clone() };
         let mut text = Vec::new();
-        let read = open(&self.path).and_then(|file| match file.metadata()?.is_file() {
-            true => file.take(LONGEST + 1).read_to_end(&mut text),
-            false => Ok(0),
+        let read = open(&self.path).and_then(|file| {
+            let metadata = file.metadata()?;
+            if metadata.is_file() {
+                file.take(LONGEST + 1).read_to_end(&mut text)?;
+            }
+            Ok(metadata)
         });
         match read {
-            Ok(length) if length as u64 <= LONGEST => {
-                self.parse(&text).ok_or_else(|| Error::NoPid { path: self.path.clone() }).map(Some)
+            Ok(metadata) if text.len() as u64 <= LONGEST => {
+                let pid = self.parse(&text).ok_or_else(no_pid)?;
+                Ok(Some(Entry { pid, owner: metadata.uid(), written: metadata.modified().ok() }))
             }
-            Ok(_) => Err(Error::NoPid { path: self.path.clone() }),
+            Ok(_) => Err(no_pid()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::ReadPidFile { path: self.path.clone(), source }),
         }

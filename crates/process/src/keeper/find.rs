@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use rustix::process::geteuid;
 use vestibule_config::Server;
 
 use super::Keeper;
@@ -13,7 +14,7 @@ use crate::exit::Exit;
 use crate::holder::{self, Holds};
 use crate::knock::Knock;
 use crate::life::Life;
-use crate::pid_file::PidFile;
+use crate::pid_file::{Entry, PidFile};
 use crate::place::Place;
 use crate::recognise::{Kind, recognise};
 use crate::record::Record;
@@ -21,9 +22,6 @@ use crate::status::Release;
 use crate::title::Title;
 use crate::traffic::Traffic;
 use crate::tree::{Member, Tree};
-
-/// Steps to an ancestor: no tree of processes is that deep.
-const DEEPEST: usize = 1_000;
 
 /// Who is at an application's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +85,14 @@ impl<T: Traffic> Keeper<T> {
 
     /// Who is there.
     pub(super) fn find(&self) -> Found {
-        let recorded = self.record().read();
-        let named = self.named();
+        let recorded = self.record().read().filter(|life| !life.is_above_us());
+        let in_file = self.in_file();
+        let named = in_file.filter(may_name).map(|(life, _)| life);
         let candidates = [recorded, named];
+        let is_of_its_file = || in_file.is_some_and(|(life, entry)| is_of_its_file(&life, &entry));
         let Some(socket) = &self.around.socket else {
             // Without a socket there is only its word and ours.
-            let known = recorded.or_else(|| named.filter(|life| self.is_of_its_file(life)));
+            let known = recorded.or_else(|| named.filter(|_| is_of_its_file()));
             return known.map_or(Found::Nobody, Found::It);
         };
         if let Some(peer) = listener(socket) {
@@ -112,24 +112,29 @@ impl<T: Traffic> Keeper<T> {
             // Passenger's processes talk to each other over sockets of their own, from the beginning.
             let serves_another = || kind != Kind::Passenger && holder::listens_elsewhere(socket, &tree);
             kind != Kind::Unknown
-                && self.is_of_its_file(life)
+                && is_of_its_file()
                 && life.age() < self.process.start_timeout
                 && !serves_another()
         };
-        match (recorded, named) {
+        match (recorded.or_else(|| named.filter(boots)), in_file) {
             (Some(life), _) => Found::It(life),
-            (None, Some(life)) if boots(&life) => Found::It(life),
-            (None, Some(life)) => Found::Foreign { pid: life.pid },
+            (None, Some((life, _))) => Found::Foreign { pid: life.pid },
             (None, None) => Found::Nobody,
         }
     }
 
     /// Whether the one who listens, whom neither our record nor the PID file names, may be the application. Of one that we start
-    /// ourselves only what descends from us is: a daemon, or what a master left behind. Any other is a rival for the socket.
+    /// ourselves only what descends from us is: a daemon, or what a master left behind. Any other is a rival for the socket. Of
+    /// one that others start only a Rack server is: whoever keeps a socket for another (systemd, a tunnel) listens, too.
     fn may_be_it(&self, life: &Life) -> bool {
         let us = std::process::id();
-        let above = std::iter::successors(Some(*life), Life::parent);
-        !self.process.is_owned() || above.take(DEEPEST).any(|one| one.pid == us)
+        if life.is_above_us() {
+            return false;
+        }
+        if self.process.is_owned() {
+            return life.and_above().any(|one| one.pid == us);
+        }
+        server_of(life.pid) != Server::Auto
     }
 
     /// The process that the PID file names though it is something else, in words; empty when it names none such.
@@ -142,25 +147,39 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
-    /// The living process that the PID file names.
+    /// The living process that the PID file names, if the file is to be believed.
     pub(super) fn named(&self) -> Option<Life> {
-        let read = PidFile::new(self.process.pid_file.as_ref()?).read();
-        let pid = read.inspect_err(|error| {
-            tracing::warn!(process = self.process.name, error = error.in_full(), "PID file");
-        });
-        Life::of(pid.ok()??).filter(Life::is_alive)
+        self.in_file().filter(may_name).map(|(life, _)| life)
     }
 
-    /// A process that began after its PID file was written has the PID of another before it.
-    fn is_of_its_file(&self, life: &Life) -> bool {
-        let Some(path) = &self.process.pid_file else { return false };
-        let Ok(written) = std::fs::metadata(path).and_then(|metadata| metadata.modified()) else {
-            return false;
-        };
-        let since_written = SystemTime::now().duration_since(written).unwrap_or_default();
-        // proc(5) counts in hundredths of a second.
-        life.age() + std::time::Duration::from_secs(1) >= since_written
+    /// The living process whose PID is in the PID file, and what else is known of the file.
+    fn in_file(&self) -> Option<(Life, Entry)> {
+        let read = PidFile::new(self.process.pid_file.as_ref()?).look();
+        let entry = read.inspect_err(|error| {
+            tracing::warn!(process = self.process.name, error = error.in_full(), "PID file");
+        });
+        let entry = entry.ok()??;
+        Life::of(entry.pid).filter(Life::is_alive).map(|life| (life, entry))
     }
+}
+
+/// Whether a PID file may name this process. In a directory like /tmp anybody may lay one down, and what it names gets signals: a
+/// user's file names processes of that user and no others. Nobody's file names what is above us.
+fn may_name((life, entry): &(Life, Entry)) -> bool {
+    let theirs = || life.owner().map(|(user, _)| user);
+    !life.is_above_us() && is_believed(entry.owner, theirs)
+}
+
+fn is_believed(file: u32, process: impl FnOnce() -> Option<u32>) -> bool {
+    file == 0 || file == geteuid().as_raw() || process() == Some(file)
+}
+
+/// A process that began after its PID file was written has the PID of another before it.
+fn is_of_its_file(life: &Life, entry: &Entry) -> bool {
+    let Some(written) = entry.written else { return false };
+    let since_written = SystemTime::now().duration_since(written).unwrap_or_default();
+    // proc(5) counts in hundredths of a second.
+    life.age() + std::time::Duration::from_secs(1) >= since_written
 }
 
 /// Some stay in front of a server that they have put into the background (`passenger start`): the application is who
@@ -207,16 +226,20 @@ fn listener(socket: &Path) -> Option<Option<Life>> {
 
 /// The first process of the server that this one belongs to: Passenger's core is not its watchdog.
 fn first_of_server(mut life: Life) -> Option<Life> {
-    let server = |pid: u32| Title::of(pid).map_or(Server::Auto, |title| recognise(&title));
-    let ours = server(life.pid);
+    let ours = server_of(life.pid);
     while ours != Server::Auto
         && let Some(parent) = life.parent()
         && parent.pid != std::process::id()
-        && server(parent.pid) == ours
+        && server_of(parent.pid) == ours
     {
         life = parent;
     }
     Some(life)
+}
+
+/// The Rack server that a process is, by its title.
+fn server_of(pid: u32) -> Server {
+    Title::of(pid).map_or(Server::Auto, |title| recognise(&title))
 }
 
 #[cfg(test)]

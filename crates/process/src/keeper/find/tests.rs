@@ -66,6 +66,10 @@ impl Scene {
         Scene { dir: tempfile::tempdir().expect("a directory"), is_owned: true }
     }
 
+    fn adopted() -> Self {
+        Scene { is_owned: false, ..Scene::owned() }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -147,4 +151,67 @@ fn a_full_queue_is_not_waited_for_and_hides_nobody() {
     scene.record(heir.pid());
     fs::remove_file(scene.path("p")).expect("removed");
     assert_eq!(scene.find(), Found::It(life(heir.pid())), "the record names who listens");
+}
+
+#[test]
+fn nobody_above_us_is_the_application() {
+    let us = life(std::process::id());
+    let above = [us.pid, us.parent().expect("somebody started us").pid, 1];
+    for scene in [Scene::owned(), Scene::adopted()] {
+        for pid in above {
+            scene.name(pid);
+            assert_eq!(scene.find(), Found::Foreign { pid }, "nobody listens");
+            scene.record(pid);
+            assert_eq!(scene.find(), Found::Foreign { pid }, "nor is it so because we wrote it down");
+        }
+        // The trees of all of them hold it, through us.
+        let _listener = scene.listen();
+        for pid in above {
+            scene.name(pid);
+            scene.record(pid);
+            assert_eq!(scene.find(), Found::Nobody, "{pid}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_another_user_names_only_processes_of_that_user() {
+    let us = geteuid().as_raw();
+    assert!(is_believed(0, || Some(77)) && is_believed(us, || None));
+    assert!(is_believed(4711, || Some(4711)));
+    assert!(!is_believed(4711, || Some(0)) && !is_believed(4711, || Some(us)) && !is_believed(4711, || None));
+}
+
+#[test]
+fn a_user_cannot_point_at_a_process_of_root() {
+    let scene = Scene::adopted();
+    let puma = titled("puma 5.6.5 (unix:///tmp/s) [app]", Stdio::null());
+    scene.name(puma.pid());
+    assert_eq!(scene.find(), Found::It(life(puma.pid())), "it may still boot");
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(scene.path("p"), Some(65_534), None).expect("it is nobody's");
+        assert_eq!(scene.find(), Found::Foreign { pid: puma.pid() });
+    }
+}
+
+/// A program of this name that listens at the scene's socket.
+fn listening(name: &str, scene: &Scene) -> Kept {
+    let (program, path) = (scene.path(name), scene.path("s"));
+    let script = "import socket, sys, time\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\ntime.sleep(600)";
+    fs::write(&program, script).expect("written");
+    let kept = Kept::new(Command::new("python3").args([&program, &path]).stdin(Stdio::null()));
+    until("it never listened", || Knock::at(&path).is_ok_and(|knock| knock == Knock::Open(Some(kept.pid()))));
+    kept
+}
+
+#[test]
+fn of_those_that_only_listen_a_rack_server_alone_is_taken_for_an_application_that_others_start() {
+    let scene = Scene::adopted();
+    let tunnel = listening("tunnel", &scene);
+    assert_eq!(scene.find(), Found::Nobody);
+    scene.name(tunnel.pid());
+    assert_eq!(scene.find(), Found::It(life(tunnel.pid())), "its PID file says what it is");
+    let scene = Scene::adopted();
+    let puma = listening("puma", &scene);
+    assert_eq!(scene.find(), Found::It(life(puma.pid())));
 }
