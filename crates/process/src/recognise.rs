@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn recognises_the_servers_by_title_and_by_command() {
-        let cases: [(&[u8], Server); 10] = [
+        let cases: [(&[u8], Server); 12] = [
             (b"puma 5.6.5 (unix:///tmp/web_server.sock) [app]\0\0\0", Server::Puma),
             (b"puma: cluster worker 0: 77 [app]", Server::Puma),
             (b"/usr/bin/ruby\0/usr/bin/puma\0-b\0unix:///tmp/s\0", Server::Puma),
