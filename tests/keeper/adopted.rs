@@ -343,3 +343,31 @@ fn a_restart_command_that_restarts_nothing_is_a_failure() {
     assert_eq!((kept.phase().as_str(), kept.assert_right_pid()), ("up", pid));
     assert_eq!(get(&kept, "/").0, 200);
 }
+
+/// Who takes longer than he is given is told of, and comes: nobody here could start him again.
+#[test]
+fn one_that_nobody_can_start_is_left_to_boot() {
+    let late = |app: &mut App| {
+        app.boots_for(seconds(6));
+        app.run();
+        "[process.app]\nstart_timeout = \"2s\"\n".to_owned()
+    };
+    let kept = Kept::adopt_with(Kind::Puma, |app, _| {
+        let section = late(app);
+        app.wait_until_answers();
+        section
+    });
+    let pid = kept.assert_right_pid();
+    let told = kept.tell(&["restart"]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert!(told.stderr.contains("no answer within 2 s (start_timeout)"), "{told:?}");
+    assert_eq!(get(&kept, "/pid"), (200, pid.to_string()));
+
+    let kept = Kept::begin_adopting(Kind::Unicorn, |app, _| late(app));
+    let pid = kept.app.pid();
+    let told = kept.tell(&["start"]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert!(told.stderr.contains("no answer within 2 s (start_timeout)"), "{told:?}");
+    assert_eq!(get(&kept, "/").0, 200);
+    assert_eq!(kept.assert_right_pid(), pid);
+}

@@ -162,6 +162,10 @@ impl<T: Traffic> Keeper<T> {
 
     /// The old code is gone and the new does not run: starts it again, or the release before it.
     pub(super) async fn recover(&mut self, mut failure: Failure) -> Trouble {
+        if !self.can_start() {
+            // Who is stopped would never come back. It may still answer, and others may be waiting for that.
+            return Trouble::Failed(failure);
+        }
         if let Err(trouble) = self.stop_all().await {
             return trouble;
         }

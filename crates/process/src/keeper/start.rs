@@ -62,6 +62,17 @@ impl<T: Traffic> Keeper<T> {
                 return Err(Trouble::Already(format!("runs, pid {pid}")));
             }
             let trouble = self.did_not_answer(wait).await;
+            if !self.can_start() {
+                // Who is stopped would never come back. It may still answer.
+                if self.app.as_ref().is_some_and(App::is_alive) {
+                    self.up().await;
+                } else {
+                    self.app = None;
+                    self.gone();
+                    self.enter(Phase::Down);
+                }
+                return Err(Trouble::Failed(trouble));
+            }
             self.stop_all().await?;
             self.failed(trouble);
         }
