@@ -8,6 +8,7 @@
 mod app;
 mod desk;
 mod drain;
+mod fallen;
 mod find;
 mod replace;
 mod restart;
@@ -38,6 +39,7 @@ use crate::traffic::Traffic;
 
 use app::App;
 use desk::{Desk, Taken};
+use fallen::Fallen;
 use trouble::Trouble;
 
 /// Commands on their way to a keeper.
@@ -84,6 +86,8 @@ pub struct Keeper<T> {
     app: Option<App>,
     /// The one that is to take its place, while it is being replaced.
     second: Option<App>,
+    /// One that ended by itself, until everything was done about it.
+    fallen: Option<Fallen>,
     flapping: Flapping,
     /// Before this it is not started again.
     next_try: Option<Instant>,
@@ -138,6 +142,7 @@ impl<T: Traffic> Keeper<T> {
             wish: Rc::new(Cell::new(wish)),
             app: None,
             second: None,
+            fallen: None,
             next_try: None,
             good: None,
             process,
@@ -196,7 +201,8 @@ impl<T: Traffic> Keeper<T> {
     fn next(&self) -> Task {
         let is_wanted = self.wish.get() == Wish::Up && self.app.is_none() && self.can_start();
         let is_time = self.next_try.is_none_or(|time| Instant::now() >= time);
-        if is_wanted && is_time { Task::Start } else { Task::Watch }
+        // Before the one that ended is seen to, it is not known when the next may start.
+        if is_wanted && is_time && self.fallen.is_none() { Task::Start } else { Task::Watch }
     }
 
     /// Whether it can be started at all, by us or at our request.

@@ -8,6 +8,7 @@ use vestibule_config::Server;
 
 use super::Keeper;
 use super::app::App;
+use super::fallen::Fallen;
 use super::trouble::Trouble;
 use super::workers::runs_in;
 use crate::exit::Exit;
@@ -50,9 +51,12 @@ impl<T: Traffic> Keeper<T> {
         if self.app.as_ref().is_some_and(App::is_alive) {
             return Ok(());
         }
-        let had = self.app.take();
+        if let Some(mut had) = self.app.take() {
+            let status = had.exit.try_ended().flatten();
+            self.fallen = Some(Fallen::new(had, status, self.process.is_owned()));
+        }
         match self.find() {
-            Found::It(life) => self.adopt(life, had)?,
+            Found::It(life) => self.adopt(life, None)?,
             Found::Nobody => {}
             Found::Foreign { pid } => {
                 let file = self.process.pid_file.as_deref().unwrap_or(Path::new("")).display();
@@ -65,14 +69,15 @@ impl<T: Traffic> Keeper<T> {
         Ok(())
     }
 
-    /// Takes a process that runs for the application. What the one before it left is its own, too.
+    /// Takes a process that runs for the application. What the one before it left is its own, too: of one that ended by itself, when
+    /// no other is named.
     pub(super) fn adopt(&mut self, life: Life, before: Option<App>) -> Result<(), Trouble> {
         let exit = Exit::of(life);
         let public = self.public();
         let place = public.present().map_or_else(|| public.clone(), |number| public.instance(number));
         let release = runs_in(&Tree::of(life.pid)).and_then(|directory| Release::of(&directory));
         let mut app = App::new(&self.process.name, exit, place, release);
-        if let Some(before) = before {
+        if let Some(before) = before.or_else(|| self.fallen.take().map(|fallen| fallen.app)) {
             app.members = before.members;
             app.members.follow(life);
         } else if self.record().read() == Some(life) {

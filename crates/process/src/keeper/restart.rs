@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use vestibule_config::{Restart, Signal};
 
 use super::app::App;
+use super::fallen::Fallen;
 use super::start::{Wait, until_it_answers};
 use super::trouble::Trouble;
 use super::workers::runs_in;
@@ -86,7 +87,9 @@ impl<T: Traffic> Keeper<T> {
         if self.app.as_ref().is_some_and(App::is_alive) {
             self.up().await;
         } else {
-            self.app = None;
+            if let Some(app) = self.app.take() {
+                self.fallen = Some(Fallen::told(app));
+            }
             self.traffic.release().await;
             self.enter(Phase::Down);
             if result.is_err() {

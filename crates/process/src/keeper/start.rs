@@ -53,6 +53,9 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn start(&mut self) -> Result<String, Trouble> {
         self.look()?;
         self.finish_what_was_begun().await?;
+        if self.app.is_none() {
+            self.see_to_the_fallen().await;
+        }
         if let Some(app) = &mut self.app {
             // It may still boot, begun by an earlier Vestibule or by a start that was interrupted.
             let wait = until_it_answers(&self.traffic, app, None, self.process.start_timeout).await;

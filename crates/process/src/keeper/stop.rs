@@ -32,18 +32,21 @@ impl<T: Traffic> Keeper<T> {
             note_wish(&self.status, wish);
             return Err(error.into());
         }
+        self.tell_of_the_fallen().await;
         self.enter(Phase::Stopping);
         self.next_try = None;
         let pid = self.app.as_ref().map(App::pid);
+        let fallen = self.fallen.as_ref().map(|fallen| fallen.app.pid());
         // Nobody new comes in; what runs finishes, as far as the traffic's patience goes.
         self.traffic.refuse().await;
-        if pid.is_some() {
+        if pid.or(fallen).is_some() {
             self.drained(Instant::now() + self.traffic.patience()).await;
         }
         self.stop_all().await?;
-        match pid {
-            Some(pid) => Ok(format!("stopped, pid {pid}")),
-            None => Err(Trouble::Already("does not run".to_owned())),
+        match (pid, fallen) {
+            (Some(pid), _) => Ok(format!("stopped, pid {pid}")),
+            (None, Some(pid)) => Ok(format!("stopped; pid {pid} had ended by itself")),
+            (None, None) => Err(Trouble::Already("does not run".to_owned())),
         }
     }
 
@@ -56,6 +59,15 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn stop_all(&mut self) -> Result<(), Trouble> {
         self.check_signals()?;
         self.enter(Phase::Stopping);
+        if let Some(fallen) = &mut self.fallen {
+            let profile = Profile::of(fallen.app.kind(), &self.process);
+            let swept = sweep(&mut fallen.app.members, &profile.stop).await;
+            if let Some(fallen) = self.fallen.take() {
+                clear_up(&fallen.app).await;
+                self.clear_up_in_front(&fallen.app);
+            }
+            swept?;
+        }
         while let Some(app) = self.second.as_mut().or(self.app.as_mut()) {
             let profile = Profile::of(app.kind(), &self.process);
             let result = stop_one(app, &profile.stop).await;
@@ -90,7 +102,8 @@ impl<T: Traffic> Keeper<T> {
 
     /// Ends everything of it now, without waiting.
     pub(super) fn kill(&mut self) {
-        for app in self.second.iter_mut().chain(&mut self.app) {
+        let fallen = self.fallen.as_mut().map(|fallen| &mut fallen.app);
+        for app in self.second.iter_mut().chain(&mut self.app).chain(fallen) {
             tracing::error!(process = self.process.name, pid = app.pid(), "killed");
             if let Err(error) = app.members.signal_all(signal::of(Signal::Kill)) {
                 tracing::error!(process = self.process.name, %error, "something of it is left");

@@ -1,7 +1,6 @@
 //! Watching an application that runs, or waiting for one that does not.
 
 use std::path::Path;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -10,8 +9,6 @@ use vestibule_config::Process;
 
 use super::app::App;
 use super::find::Found;
-use super::start::LAST_LINES;
-use super::stop::sweep;
 use super::trouble::Trouble;
 use super::{Keeper, Reason, Task};
 use crate::answer::Answers;
@@ -23,7 +20,7 @@ use crate::memory::{Glance, Reading};
 use crate::profile::{Profile, Recycle};
 use crate::recognise::{self, Kind};
 use crate::relief::{Relief, Step};
-use crate::status::{Failure, Phase, Wish, Worker};
+use crate::status::{Wish, Worker};
 use crate::traffic::Traffic;
 use crate::tree::Tree;
 
@@ -31,14 +28,10 @@ use crate::tree::Tree;
 const TICK: Duration = Duration::from_secs(1);
 /// Between two readings of memory that is shown and not judged.
 const SHOWN: Duration = Duration::from_secs(30);
-/// So long may another process take to come into the place of one that ended: a successor writes its PID file first.
-const SUCCEEDS: Duration = Duration::from_secs(2);
 /// So long is a PID file gone that somebody removed.
 const LOST: Duration = Duration::from_secs(3);
 /// Longest that a command which recycles a worker may take.
 const COMMAND: Duration = Duration::from_secs(30);
-/// Between two looks for it.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// What is measured of an application that runs.
 #[derive(Debug)]
@@ -119,6 +112,10 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn watch(&mut self) -> Option<Task> {
         loop {
             let Some(app) = &mut self.app else {
+                if self.is_fallen() {
+                    self.see_to_the_fallen().await;
+                    return None;
+                }
                 if self.wait_for_one().await {
                     continue;
                 }
@@ -178,42 +175,6 @@ impl<T: Traffic> Keeper<T> {
         }
         let is_time = self.next_try.is_some_and(|time| Instant::now() >= time);
         !(is_time && self.wish.get() == Wish::Up)
-    }
-
-    /// It ended, and nobody had told it to.
-    async fn died(&mut self, status: Option<ExitStatus>) {
-        let Some(mut app) = self.app.take() else { return };
-        let how = status.map_or_else(|| "ended".to_owned(), |status| format!("ended: {status}"));
-        app.members.update();
-        // Somebody else may have restarted it.
-        let end = Instant::now() + SUCCEEDS;
-        let may_be_succeeded = !self.process.is_owned() || !app.members.left_over().is_empty();
-        while may_be_succeeded && Instant::now() < end {
-            if let Found::It(life) = self.find()
-                && !life.is_same_process(&app.master)
-            {
-                self.event(&format!("pid {} {how}; pid {} has taken its place", app.pid(), life.pid));
-                if self.adopt(life, Some(app)).is_ok() {
-                    self.up().await;
-                }
-                return;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        let profile = Profile::of(app.kind(), &self.process);
-        let words = format!("pid {} {how}", app.pid());
-        let output = self.output.last_lines(LAST_LINES).await;
-        self.failed(Failure::new(words, app.release.clone(), output));
-        if self.wish.get() == Wish::Up && self.can_start() {
-            if let Err(trouble) = sweep(&mut app.members, &profile.stop).await {
-                self.trouble(trouble);
-            }
-            self.pause();
-        } else {
-            self.enter(Phase::Down);
-        }
-        self.record().remove();
-        self.gone();
     }
 
     /// Once a second, or when memory is to be looked at.
