@@ -136,7 +136,7 @@ impl<T: Traffic> Keeper<T> {
         let Some(second) = &mut self.second else { return Ok(()) };
         let profile = Profile::of(second.kind(), &self.process);
         let result = stop_one(second, &profile.stop).await;
-        if let Some(second) = self.second.take() {
+        if let Some(second) = self.second.take_if(|second| !second.is_alive()) {
             clear_up(&second).await;
         }
         result

@@ -76,7 +76,10 @@ impl<T: Traffic> Keeper<T> {
                 }
                 return Err(Trouble::Failed(trouble));
             }
-            self.stop_all().await?;
+            if let Err(trouble) = self.stop_all().await {
+                self.go_on().await;
+                return Err(trouble);
+            }
             self.failed(trouble);
         }
         self.enter(Phase::Starting);

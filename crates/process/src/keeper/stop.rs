@@ -8,6 +8,7 @@ use super::app::App;
 use super::trouble::Trouble;
 use super::{Keeper, note_wish};
 use crate::error::Error;
+use crate::life::Life;
 use crate::members::Members;
 use crate::pid_file::PidFile;
 use crate::profile::{AFTER_KILL, Profile};
@@ -18,6 +19,8 @@ use crate::vacancy;
 
 /// Between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(20);
+/// Longest that it is asked whether it still answers, when it could not be stopped.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What a master leaves behind gets so long to go by itself, and so long after each signal.
 const LEFT_OVER: Duration = Duration::from_secs(5);
 
@@ -26,10 +29,7 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn stop(&mut self) -> Result<String, Trouble> {
         self.look()?;
         if let Err(error) = self.check_signals() {
-            // It runs on, and is followed as before.
-            let wish = if self.process.is_started { Wish::Up } else { Wish::Alone };
-            self.wish.set(wish);
-            note_wish(&self.status, wish);
+            self.is_not_stopped();
             return Err(error.into());
         }
         self.tell_of_the_fallen().await;
@@ -42,7 +42,10 @@ impl<T: Traffic> Keeper<T> {
         if pid.or(fallen).is_some() {
             self.drained(Instant::now() + self.traffic.patience()).await;
         }
-        self.stop_all().await?;
+        if let Err(trouble) = self.stop_all().await {
+            self.go_on().await;
+            return Err(trouble);
+        }
         match (pid, fallen) {
             (Some(pid), _) => Ok(format!("stopped, pid {pid}")),
             (None, Some(pid)) => Ok(format!("stopped; pid {pid} had ended by itself")),
@@ -55,33 +58,55 @@ impl<T: Traffic> Keeper<T> {
         self.app.as_ref().map_or(Ok(()), |app| app.master.check_signals())
     }
 
-    /// Stops what there is, both instances if there are two, and clears up behind it.
+    /// It runs on, and is followed as before.
+    fn is_not_stopped(&self) {
+        let wish = if self.process.is_started { Wish::Up } else { Wish::Alone };
+        self.wish.set(wish);
+        note_wish(&self.status, wish);
+    }
+
+    /// After a stop that failed: what still answers gets its traffic back.
+    pub(super) async fn go_on(&mut self) {
+        let lives = self.app.as_ref().is_some_and(App::is_alive);
+        if lives && (!self.traffic.has_upstream() || self.traffic.probe(None, ANSWER).await.is_ok()) {
+            self.is_not_stopped();
+            self.up().await;
+        } else {
+            self.enter(Phase::Down);
+        }
+    }
+
+    /// Stops what there is, both instances if there are two, and clears up behind it. What cannot be stopped keeps nothing else
+    /// from it, and stays the application as long as it lives.
     pub(super) async fn stop_all(&mut self) -> Result<(), Trouble> {
         self.check_signals()?;
         self.enter(Phase::Stopping);
+        let mut result = Ok(());
+        let mut gone = Vec::new();
         if let Some(fallen) = &mut self.fallen {
             let profile = Profile::of(fallen.app.kind(), &self.process);
-            let swept = sweep(&mut fallen.app.members, &profile.stop).await;
-            if let Some(fallen) = self.fallen.take() {
-                clear_up(&fallen.app).await;
-                self.clear_up_in_front(&fallen.app);
-            }
-            swept?;
+            result = sweep(&mut fallen.app.members, &profile.stop).await;
+            gone.extend(self.fallen.take().map(|fallen| fallen.app));
         }
-        while let Some(app) = self.second.as_mut().or(self.app.as_mut()) {
+        for instance in [&mut self.second, &mut self.app] {
+            let Some(app) = instance else { continue };
             let profile = Profile::of(app.kind(), &self.process);
-            let result = stop_one(app, &profile.stop).await;
-            let gone = self.second.take().or_else(|| self.app.take());
-            if let Some(app) = gone {
-                clear_up(&app).await;
-                self.clear_up_in_front(&app);
+            let stopped = stop_one(app, &profile.stop).await;
+            if !app.is_alive() {
+                gone.extend(instance.take());
             }
-            result?;
+            result = result.and(stopped);
         }
-        self.record().remove();
-        self.gone();
-        self.enter(Phase::Down);
-        Ok(())
+        for app in &gone {
+            clear_up(app).await;
+            self.clear_up_in_front(app);
+        }
+        if self.app.is_none() {
+            self.record().remove();
+            self.gone();
+            self.enter(Phase::Down);
+        }
+        result
     }
 
     /// Where others found one that had a place of its own: nothing leads to it any more.
@@ -115,19 +140,19 @@ impl<T: Traffic> Keeper<T> {
 /// Sends one signal after the other until it has ended, and then whatever it left behind.
 ///
 /// # Errors
-/// [`Trouble::Failed`] when something outlasts SIGKILL.
+/// [`Trouble::Refused`] at once when it may not be sent its signals, [`Trouble::Failed`] when something outlasts SIGKILL.
 pub(super) async fn stop_one(app: &mut App, sequence: &[StopStep]) -> Result<(), Trouble> {
     app.members.update();
     let mut steps = sequence.iter().chain(&[StopStep::Signal(Signal::Kill), StopStep::Wait(AFTER_KILL)]);
     while app.is_alive() {
         match steps.next() {
             Some(StopStep::Signal(Signal::Kill)) => {
-                let _ = app.members.signal_all(signal::of(Signal::Kill));
+                if app.members.signal_all(signal::of(Signal::Kill)).is_err() {
+                    // That of others is seen when it has ended.
+                    send(app, Signal::Kill)?;
+                }
             }
-            Some(StopStep::Signal(signal)) => {
-                // It may have ended this moment.
-                let _ = app.signal(*signal);
-            }
+            Some(StopStep::Signal(signal)) => send(app, *signal)?,
             Some(StopStep::Wait(time)) => {
                 let end = Instant::now() + *time;
                 while app.is_alive() && Instant::now() < end {
@@ -140,6 +165,14 @@ pub(super) async fn stop_one(app: &mut App, sequence: &[StopStep]) -> Result<(),
         }
     }
     sweep(&mut app.members, sequence).await
+}
+
+/// Sends its first process a signal, unless it ended this moment.
+fn send(app: &App, signal: Signal) -> Result<(), Error> {
+    match app.signal(signal) {
+        Err(Error::HasEnded { .. }) => Ok(()),
+        sent => sent,
+    }
 }
 
 /// Ends what a master has left behind: workers that finish, daemons that it started. The first signal of `sequence` is
@@ -157,8 +190,13 @@ pub(super) async fn sweep(members: &mut Members, sequence: &[StopStep]) -> Resul
         let end = Instant::now() + LEFT_OVER;
         loop {
             members.update();
-            if members.left_over().is_empty() {
+            let left = members.left_over();
+            if left.is_empty() {
                 return Ok(());
+            }
+            // One that may not be signalled may still end by itself; but not for anything that we do.
+            if signal.is_some() && left.iter().all(|life| life.check_signals().is_err()) {
+                left.iter().try_for_each(Life::check_signals)?;
             }
             if Instant::now() >= end {
                 break;
