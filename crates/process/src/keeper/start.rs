@@ -35,6 +35,9 @@ const DAEMONISES: Duration = Duration::from_secs(10);
 /// Lines of its output that are looked at for a failure, which is told with fewer: a trace of Rails has a hundred.
 pub(super) const LAST_LINES: usize = 400;
 
+/// Longest that looking up a user may take for the words about a failure.
+const LOOKED_UP: Duration = Duration::from_secs(5);
+
 /// How waiting for an application ended.
 #[derive(Debug)]
 pub(super) enum Wait {
@@ -342,26 +345,15 @@ impl<T: Traffic> Keeper<T> {
         }
     }
 
-    /// Why its user cannot have its socket or its PID file at this place, if that is so. Servers put it in many ways.
-    fn denied(&self, place: &Place) -> Option<String> {
-        let (user, group) = (self.process.user.as_deref(), self.process.group.as_deref());
-        let identity = identity::resolve(user, group).ok()?.identity?;
-        let paths = [("socket", &place.socket), ("PID file", &place.pid_file)];
-        paths.into_iter().find_map(|(what, path)| {
-            let directory = path.as_ref()?.parent()?;
-            (self.process.is_owned() && !identity.may_write_to(directory)).then(|| {
-                format!(
-                    "user {} may not write to {}, where its {what} belongs",
-                    identity.name,
-                    directory.display()
-                )
-            })
-        })
-    }
-
     /// What there is to tell of an application that did not come.
     pub(super) async fn did_not_answer(&self, wait: Wait) -> Failure {
         let app = self.second.as_ref().or(self.app.as_ref());
+        let denied = match app.filter(|_| self.process.is_owned()) {
+            Some(app) => {
+                denied(self.process.user.clone(), self.process.group.clone(), app.place.clone()).await
+            }
+            None => None,
+        };
         let words = match wait {
             Wait::Ended(Some(status)) => format!("ended before it answered: {status}"),
             Wait::Ended(None) => "ended before it answered".to_owned(),
@@ -372,13 +364,33 @@ impl<T: Traffic> Keeper<T> {
             Wait::Errs(status) => format!("answers only errors: status {status}"),
             Wait::Answers => "answers".to_owned(),
         };
-        let words = match app.and_then(|app| self.denied(&app.place)) {
+        let words = match denied {
             Some(why) => format!("{words}; {why}"),
             None => words,
         };
         let release = app.and_then(|app| app.release.clone());
         Failure::new(words, release, self.output.last_lines(LAST_LINES).await)
     }
+}
+
+/// Why its user cannot have its socket or its PID file at this place, if that is so and shows in time. Servers put it in many ways.
+async fn denied(user: Option<String>, group: Option<String>, place: Place) -> Option<String> {
+    // The name service and the disk may take their time, and everything else of the control thread would stand behind them.
+    let found = tokio::task::spawn_blocking(move || {
+        let identity = identity::resolve(user.as_deref(), group.as_deref()).ok()?.identity?;
+        let paths = [("socket", &place.socket), ("PID file", &place.pid_file)];
+        paths.into_iter().find_map(|(what, path)| {
+            let directory = path.as_ref()?.parent()?;
+            (!identity.may_write_to(directory)).then(|| {
+                format!(
+                    "user {} may not write to {}, where its {what} belongs",
+                    identity.name,
+                    directory.display()
+                )
+            })
+        })
+    });
+    tokio::time::timeout(LOOKED_UP, found).await.ok()?.ok()?
 }
 
 /// Looks up what a start needs on a thread that may wait for the disk and for the name service.
