@@ -140,7 +140,10 @@ pub(crate) fn run_bound(
 /// Where keepers lay down what has to outlive us: beside the control socket, so that the next Vestibule with that socket finds it,
 /// and under its name, so that no other does.
 fn keepers_directory(socket: &Path) -> anyhow::Result<PathBuf> {
-    let directory = socket.with_extension("d");
+    // Behind the whole name: `site.blue` and `site.green` are two.
+    let mut directory = socket.as_os_str().to_owned();
+    directory.push(".d");
+    let directory = PathBuf::from(directory);
     let cannot = |why: &dyn std::fmt::Display| {
         CannotStart(format!(
             "cannot use the directory {} beside the control socket: {why}",
@@ -307,5 +310,20 @@ fn ended(cut: Cut, why: &str) -> ExitCode {
     } else {
         tracing::error!(why, requests_cut = requests, tunnels_closed = tunnels, "stopped");
         ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_that_differ_in_their_endings_have_directories_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let [blue, green] =
+            ["site.blue", "site.green"].map(|name| keepers_directory(&dir.path().join(name)).unwrap());
+        assert_ne!(blue, green);
+        assert!(blue.is_dir() && green.is_dir());
+        assert_eq!(blue, keepers_directory(&dir.path().join("site.blue")).unwrap(), "and find it again");
     }
 }
