@@ -188,8 +188,12 @@ pub(super) async fn sweep(members: &mut Members, sequence: &[StopStep]) -> Resul
             let _ = members.signal_all(signal::of(signal));
         }
         let end = Instant::now() + LEFT_OVER;
+        members.update();
         loop {
-            members.update();
+            // To see that those who are known are there still is cheap; that there are no others takes a look at all processes.
+            if !members.left_over().iter().any(Life::is_alive) {
+                members.update();
+            }
             let left = members.left_over();
             if left.is_empty() {
                 return Ok(());

@@ -26,6 +26,8 @@ use crate::tree::Tree;
 
 /// Between two looks when nothing is to be done sooner.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two looks at all processes of the machine for those that belong to it.
+const MEMBERS: Duration = Duration::from_secs(5);
 /// Between two readings of memory that is shown and not judged.
 const SHOWN: Duration = Duration::from_secs(30);
 /// So long is a PID file gone that somebody removed.
@@ -49,6 +51,8 @@ pub(super) struct Watched {
     reading: Option<JoinHandle<(Tree, Reading, bool)>>,
     last_tick: Option<Instant>,
     last_shown: Option<Instant>,
+    /// When its members were last looked for.
+    last_members: Option<Instant>,
     /// Since when there is no PID file.
     lost_pid_file: Option<Instant>,
     /// Its turn to be restarted unasked.
@@ -72,6 +76,7 @@ impl Watched {
             reading: None,
             last_tick: None,
             last_shown: None,
+            last_members: None,
             lost_pid_file: None,
             turn: None,
         }
@@ -197,7 +202,11 @@ impl<T: Traffic> Keeper<T> {
             return None;
         }
         self.watched.last_tick = Some(now);
-        app.members.update();
+        // Who left its tree is found this late at most: at its end, and at each stop, they are looked for anyway.
+        if self.watched.last_members.is_none_or(|last| now - last >= MEMBERS) {
+            self.watched.last_members = Some(now);
+            app.members.update();
+        }
         app.kind_in(&tree);
         if let Some(life) = Life::of(app.master.pid)
             && life != app.master
