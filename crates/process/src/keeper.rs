@@ -58,7 +58,8 @@ pub struct Surroundings {
     pub socket: Option<PathBuf>,
     /// Where it keeps what has to outlive us: which process is its own, and its output.
     pub directory: PathBuf,
-    /// Held by the one application of all that may be restarted unasked.
+    /// Held by the one application of all that is restarted because its life was long enough. That can wait for another's; who
+    /// takes too much, or does not answer, cannot.
     pub turn: Arc<Semaphore>,
 }
 
@@ -71,6 +72,8 @@ pub enum Ending {
     AtOnce,
     /// All of them go on.
     Leave,
+    /// The same; and the second of two that replace each other does not get the time to end.
+    LeaveAtOnce,
 }
 
 /// Keeps one application.
@@ -213,6 +216,7 @@ impl<T: Traffic> Keeper<T> {
     /// Does it; what came of it, and what is to be done next because of what was noticed.
     async fn perform(&mut self, task: Task) -> (Option<Outcome>, Option<Task>) {
         let began = Instant::now();
+        let is_unasked = matches!(task, Task::Restart(Reason::Noticed(_) | Reason::Hangs(_)));
         let result = match task {
             Task::Watch => return (None, self.watch().await),
             Task::Start => self.start().await,
@@ -221,6 +225,10 @@ impl<T: Traffic> Keeper<T> {
         };
         // Whatever came of it, it is another's turn.
         self.watched.turn = None;
+        if is_unasked && matches!(result, Err(Trouble::Refused(_))) {
+            // Or it would be noticed again the next second, and be refused again.
+            self.watched.begin_again(self.traffic.answers());
+        }
         let outcome = match result {
             Ok(words) => {
                 self.event(&format!("{words} ({:.1} s)", began.elapsed().as_secs_f32()));
@@ -233,11 +241,12 @@ impl<T: Traffic> Keeper<T> {
 
     /// Vestibule ends.
     async fn end(&mut self, how: Ending, ending: &mut channel::Receiver<Option<Ending>>) {
-        let is_stopped = how != Ending::Leave && self.process.on_exit == OnExit::Stop;
+        let is_left = matches!(how, Ending::Leave | Ending::LeaveAtOnce);
+        let is_stopped = !is_left && self.process.on_exit == OnExit::Stop;
         // Alone because somebody wanted it so, and not because nobody says how to start it.
         let is_alone = self.wish.get() == Wish::Alone && self.process.is_started;
+        let hurry = ending.wait_for(|how| matches!(how, Some(Ending::AtOnce | Ending::LeaveAtOnce)));
         if is_stopped && !is_alone {
-            let hurry = ending.wait_for(|how| *how == Some(Ending::AtOnce));
             let stopped = tokio::select! {
                 biased;
                 stopped = self.stop_all() => Some(stopped),
@@ -250,8 +259,15 @@ impl<T: Traffic> Keeper<T> {
             }
         } else {
             // Of two that replace each other one goes on.
-            if let Err(trouble) = self.drop_second().await {
-                self.trouble(trouble);
+            let dropped = tokio::select! {
+                biased;
+                dropped = self.drop_second() => Some(dropped),
+                _ = hurry => None,
+            };
+            match dropped {
+                Some(Ok(())) => {}
+                Some(Err(trouble)) => _ = self.trouble(trouble),
+                None => self.kill_second(),
             }
             if let Some(app) = &self.app {
                 tracing::info!(process = self.process.name, pid = app.pid(), "left running");

@@ -67,9 +67,8 @@ impl Keepers {
         tokio::select! {
             () = &mut ended => {}
             _ = hurry => {
-                if ending == Ending::AsConfigured {
-                    self.ending.send_replace(Some(Ending::AtOnce));
-                }
+                let at_once = if ending == Ending::AsConfigured { Ending::AtOnce } else { Ending::LeaveAtOnce };
+                self.ending.send_replace(Some(at_once));
                 ended.await;
             }
         }

@@ -128,12 +128,24 @@ impl<T: Traffic> Keeper<T> {
     /// Ends everything of it now, without waiting.
     pub(super) fn kill(&mut self) {
         let fallen = self.fallen.as_mut().map(|fallen| &mut fallen.app);
-        for app in self.second.iter_mut().chain(&mut self.app).chain(fallen) {
-            tracing::error!(process = self.process.name, pid = app.pid(), "killed");
-            if let Err(error) = app.members.signal_all(signal::of(Signal::Kill)) {
-                tracing::error!(process = self.process.name, %error, "something of it is left");
-            }
+        for app in self.app.iter_mut().chain(fallen) {
+            kill_one(&self.process.name, app);
         }
+        self.kill_second();
+    }
+
+    /// Ends everything of the instance that is not the one in front, without waiting.
+    pub(super) fn kill_second(&mut self) {
+        if let Some(app) = &mut self.second {
+            kill_one(&self.process.name, app);
+        }
+    }
+}
+
+fn kill_one(name: &str, app: &mut App) {
+    tracing::error!(process = name, pid = app.pid(), "killed");
+    if let Err(error) = app.members.signal_all(signal::of(Signal::Kill)) {
+        tracing::error!(process = name, %error, "something of it is left");
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Watched {
     last_members: Option<Instant>,
     /// Since when there is no PID file.
     lost_pid_file: Option<Instant>,
-    /// Its turn to be restarted unasked.
+    /// Its turn to be restarted because its life was long enough.
     pub(super) turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -101,6 +101,12 @@ impl Watched {
         self.reading = None;
         self.turn = None;
         self.last_shown = None;
+    }
+
+    /// It was not restarted after all, and goes on: what was noticed has to be noticed anew.
+    pub(super) fn begin_again(&mut self, answers: u64) {
+        self.is_for_memory = false;
+        self.begin(answers);
     }
 
     /// Until there is something to do.
