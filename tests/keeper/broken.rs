@@ -264,3 +264,24 @@ fn the_cause_is_told_though_a_long_trace_follows_it() {
     );
     assert!(output.len() <= 20, "{failure:#}");
 }
+
+/// New code that answers only errors is told of as one that does not answer, and is nothing to go back to later.
+#[test]
+fn a_release_that_answers_only_errors_is_a_failure_and_none_to_go_back_to() {
+    for more in ["", "restart = \"stop-start\""] {
+        let kept = Kept::start_prepared(Kind::Puma, more, App::lay_out_releases);
+        kept.app.deploy(2, |code| {
+            let errs = "[500, { 'content-type' => 'text/plain' }, ['no']]";
+            format!("use Class.new {{ define_method(:initialize) {{ |_| }}\ndef call(_) = {errs} }}\n{code}")
+        });
+        let told = kept.tell(&["restart"]);
+        assert_eq!(told.status, Some(1), "{told:?}");
+        assert!(told.stderr.contains("answers only errors: status 500"), "{told:?}");
+        assert!(shown(&kept).ends_with("releases/2"), "{:#}", kept.status());
+        kept.app.deploy(3, broken);
+        let told = kept.tell(&["restart"]);
+        assert!(told.stderr.contains("releases/1 (revision-1), which runs again"), "{told:?}");
+        assert_eq!(release(&kept), "1");
+        assert!(shown(&kept).ends_with("releases/1"), "{:#}", kept.status());
+    }
+}

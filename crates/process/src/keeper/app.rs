@@ -27,6 +27,8 @@ pub(super) struct App {
     pub(super) place: Place,
     pub(super) release: Option<Release>,
     pub(super) since: Instant,
+    /// It was seen to answer well, when last asked whether it is there.
+    pub(super) is_proved: bool,
     /// The server that it was when that could last be seen: a master that has ended shows none, and what it left behind is still
     /// of that server.
     known: Cell<Kind>,
@@ -37,7 +39,16 @@ impl App {
     pub(super) fn new(name: &str, exit: Exit, place: Place, release: Option<Release>) -> Self {
         let master = exit.life();
         let members = Members::new(name, master);
-        App { master, exit, members, place, release, since: Instant::now(), known: Cell::new(Kind::Unknown) }
+        App {
+            master,
+            exit,
+            members,
+            place,
+            release,
+            since: Instant::now(),
+            is_proved: false,
+            known: Cell::new(Kind::Unknown),
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {

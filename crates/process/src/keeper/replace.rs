@@ -60,7 +60,7 @@ impl<T: Traffic> Keeper<T> {
                 .await;
         let is_answer = matches!(wait, Wait::Answers | Wait::Errs(_));
         if !is_answer || matches!(wait, Wait::Errs(_)) && self.answers_well().await {
-            let mut failure = self.did_not_answer(wait).await;
+            let mut failure = self.did_not_answer(&wait).await;
             self.drop_second().await?;
             self.write_down();
             failure.words = format!("{}; the old one goes on", failure.words);

@@ -54,9 +54,14 @@ impl<T: Traffic> Keeper<T> {
         }
         self.enter(Phase::Restarting);
         let was_good = match method {
-            Method::StopStart => None,
+            // It hangs: there is nothing to wait for.
+            Method::StopStart if !drains => None,
             _ => self.traffic.probe(None, BEFORE).await.ok().map(|status| self.traffic.is_good(status)),
         };
+        if was_good == Some(true) {
+            // Also one that was there before us is something to go back to.
+            self.good = self.app.as_ref().and_then(|app| app.release.clone()).or(self.good.take());
+        }
         let lies_in = self.lies_in();
         let mut result = match &method {
             Method::Exec(signal) => self.restart_by_exec(*signal).await,
@@ -78,8 +83,13 @@ impl<T: Traffic> Keeper<T> {
         // What answered only errors before is no worse now.
         let result = match result {
             Ok(Wait::Errs(status)) if was_good == Some(true) => {
-                let failure = self.did_not_answer(Wait::Errs(status)).await;
+                let failure = self.did_not_answer(&Wait::Errs(status)).await;
                 Err(Trouble::Failed(failure))
+            }
+            Ok(wait @ Wait::Errs(_)) if matches!(method, Method::StopStart) => {
+                let failure = self.did_not_answer(&wait).await;
+                self.failed(failure);
+                Ok(())
             }
             Ok(_) => Ok(()),
             Err(trouble) => Err(trouble),
@@ -157,7 +167,7 @@ impl<T: Traffic> Keeper<T> {
         match wait {
             Wait::Answers | Wait::Errs(_) => Ok(wait),
             Wait::Ended(_) | Wait::Silent(_) => {
-                let failure = self.did_not_answer(wait).await;
+                let failure = self.did_not_answer(&wait).await;
                 Err(self.recover(failure).await)
             }
         }
@@ -178,7 +188,7 @@ impl<T: Traffic> Keeper<T> {
         }
         if self.app.is_none() {
             match self.boot().await {
-                Ok(()) => failure.words = format!("{}; it was started again and answers", failure.words),
+                Ok(_) => failure.words = format!("{}; it was started again and answers", failure.words),
                 // Words of the second failure say what became of it, too.
                 Err(Trouble::Failed(again)) => failure = again,
                 Err(_) => {}
@@ -279,7 +289,7 @@ impl<T: Traffic> Keeper<T> {
                 return self.prove_new().await;
             }
             if Instant::now() >= end {
-                let failure = self.did_not_answer(Wait::Ended(None)).await;
+                let failure = self.did_not_answer(&Wait::Ended(None)).await;
                 return Err(self.recover(failure).await);
             }
             tokio::time::sleep(LOOK).await;
@@ -301,8 +311,7 @@ impl<T: Traffic> Keeper<T> {
         }
         self.stop_all().await?;
         self.enter(Phase::Restarting);
-        self.boot().await?;
-        Ok(Wait::Answers)
+        self.boot().await
     }
 
     /// Longest that it may take to finish what runs, by itself.

@@ -67,7 +67,7 @@ impl<T: Traffic> Keeper<T> {
                 self.up().await;
                 return Err(Trouble::Already(format!("runs, pid {pid}")));
             }
-            let trouble = self.did_not_answer(wait).await;
+            let trouble = self.did_not_answer(&wait).await;
             if !self.can_start() {
                 // Who is stopped would never come back. It may still answer.
                 if self.app.as_ref().is_some_and(App::is_alive) {
@@ -89,6 +89,11 @@ impl<T: Traffic> Keeper<T> {
         // Whoever comes waits for it, also after a stop.
         self.traffic.hold().await;
         let result = self.boot().await;
+        if let Ok(wait @ Wait::Errs(_)) = &result {
+            // It runs as was wanted, but not unnoticed.
+            let failure = self.did_not_answer(wait).await;
+            self.failed(failure);
+        }
         if self.app.is_some() {
             self.up().await;
         } else {
@@ -123,7 +128,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Has it started by whoever does that. With an error and `self.app` it was rolled back.
-    pub(super) async fn boot(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn boot(&mut self) -> Result<Wait, Trouble> {
         match self.process.start.clone() {
             Start::Owned(_) => self.start_or_roll_back().await,
             Start::Adopted { command: Some(command) } => self.have_started(&command).await,
@@ -136,7 +141,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Starts what lies in its directory now; when that does not boot and another release did before, that one.
-    async fn start_or_roll_back(&mut self) -> Result<(), Trouble> {
+    async fn start_or_roll_back(&mut self) -> Result<Wait, Trouble> {
         match self.start_release(None).await {
             Err(Trouble::Failed(failure)) => Err(Trouble::Failed(self.roll_back(failure).await)),
             other => other,
@@ -156,13 +161,13 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Starts it in this directory, or its own, and waits until it answers.
-    async fn start_release(&mut self, directory: Option<&Path>) -> Result<(), Trouble> {
+    async fn start_release(&mut self, directory: Option<&Path>) -> Result<Wait, Trouble> {
         let place = self.first_place();
         self.make_room(&place).await?;
         self.app = Some(self.spawn(&place, directory).await?);
         self.show();
         let is_replacing = place != self.public();
-        let Some(app) = &mut self.app else { return Ok(()) };
+        let Some(app) = &mut self.app else { return Err(Trouble::failed("ended")) };
         let socket = place.socket.as_deref().filter(|_| is_replacing);
         let mut wait = until_it_answers(&self.traffic, app, socket, self.process.start_timeout).await;
         if let Wait::Ended(Some(status)) = &wait
@@ -173,14 +178,10 @@ impl<T: Traffic> Keeper<T> {
             wait = until_it_answers(&self.traffic, app, socket, self.process.start_timeout).await;
         }
         match wait {
-            Wait::Answers => {}
-            // Nobody can say whether it will do better, and it may be meant to answer so: it runs, but not unnoticed.
-            Wait::Errs(_) => {
-                let failure = self.did_not_answer(wait).await;
-                self.failed(failure);
-            }
+            // Of one that answers only errors nobody can say whether it will do better, and it may be meant to: it runs.
+            Wait::Answers | Wait::Errs(_) => {}
             Wait::Ended(_) | Wait::Silent(_) => {
-                let failure = self.did_not_answer(wait).await;
+                let failure = self.did_not_answer(&wait).await;
                 self.stop_all().await?;
                 return Err(Trouble::Failed(failure));
             }
@@ -194,7 +195,7 @@ impl<T: Traffic> Keeper<T> {
                 Trouble::failed(format!("the socket cannot be made to lead to the new instance: {error}"))
             })?;
         }
-        Ok(())
+        Ok(wait)
     }
 
     /// Starts a process at `place`, and that is all.
@@ -289,7 +290,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Has it started by somebody else.
-    async fn have_started(&mut self, command: &[String]) -> Result<(), Trouble> {
+    async fn have_started(&mut self, command: &[String]) -> Result<Wait, Trouble> {
         let end = Instant::now() + self.process.start_timeout;
         self.run_command(command, self.process.start_timeout).await?;
         loop {
@@ -298,9 +299,9 @@ impl<T: Traffic> Keeper<T> {
                 let left = end.saturating_duration_since(Instant::now());
                 let wait = until_it_answers(&self.traffic, app, None, left).await;
                 if matches!(wait, Wait::Answers | Wait::Errs(_)) {
-                    return Ok(());
+                    return Ok(wait);
                 }
-                let failure = self.did_not_answer(wait).await;
+                let failure = self.did_not_answer(&wait).await;
                 self.app = None;
                 return Err(Trouble::Failed(failure));
             }
@@ -323,7 +324,10 @@ impl<T: Traffic> Keeper<T> {
             // The program that answers, and not the one that it began as.
             app.master = app.master.now().unwrap_or(app.master);
             app.members.update();
-            self.good = app.release.clone().or(self.good.take());
+            // One that answers only errors is nothing to go back to.
+            if app.is_proved {
+                self.good = app.release.clone().or(self.good.take());
+            }
         }
         self.write_pid_file();
         self.enter(Phase::Up);
@@ -346,7 +350,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// What there is to tell of an application that did not come.
-    pub(super) async fn did_not_answer(&self, wait: Wait) -> Failure {
+    pub(super) async fn did_not_answer(&self, wait: &Wait) -> Failure {
         let app = self.second.as_ref().or(self.app.as_ref());
         let denied = match app.filter(|_| self.process.is_owned()) {
             Some(app) => {
@@ -408,6 +412,7 @@ pub(super) async fn until_it_answers<T: Traffic>(
 ) -> Wait {
     let end = Instant::now() + within;
     let mut errs_since: Option<Instant> = None;
+    app.is_proved = false;
     let has_traffic = app.place.socket.is_some() || traffic.has_upstream();
     loop {
         let asked = async {
@@ -423,7 +428,10 @@ pub(super) async fn until_it_answers<T: Traffic>(
             answer = asked => answer,
         };
         let why = match answer {
-            Ok(status) if traffic.is_good(status) => return Wait::Answers,
+            Ok(status) if traffic.is_good(status) => {
+                app.is_proved = true;
+                return Wait::Answers;
+            }
             Ok(status) => {
                 let since = *errs_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= NOTHING_BUT_ERRORS || Instant::now() >= end {

@@ -63,7 +63,7 @@ impl<T: Traffic> Keeper<T> {
             let within = self.process.start_timeout;
             let wait = until_it_answers(&self.traffic, app, None, within).await;
             if let Wait::Ended(_) | Wait::Silent(_) = wait {
-                let mut failure = self.did_not_answer(wait).await;
+                let mut failure = self.did_not_answer(&wait).await;
                 if old.is_alive() {
                     self.revive(old, new, old_workers.len()).await?;
                     failure.words = format!("{}; the old code goes on", failure.words);
@@ -162,7 +162,7 @@ impl<T: Traffic> Keeper<T> {
         match until_it_answers(&self.traffic, app, None, within).await {
             Wait::Answers | Wait::Errs(_) => Ok(()),
             wait => {
-                let failure = self.did_not_answer(wait).await;
+                let failure = self.did_not_answer(&wait).await;
                 Err(self.recover(failure).await)
             }
         }
