@@ -285,3 +285,20 @@ fn a_release_that_answers_only_errors_is_a_failure_and_none_to_go_back_to() {
         assert!(shown(&kept).ends_with("releases/1"), "{:#}", kept.status());
     }
 }
+
+/// Code that is changed in place leaves nothing to go back to, whatever its REVISION was.
+#[test]
+fn a_directory_is_no_release_before_itself() {
+    let revise = |app: &App, revision: &str, change: fn(String) -> String| {
+        let rackup = app.home().join("config.ru");
+        let code = fs::read_to_string(&rackup).expect("config.ru");
+        fs::write(rackup, change(code)).expect("written");
+        fs::write(app.home().join("REVISION"), revision).expect("written");
+    };
+    let kept = Kept::start_prepared(Kind::Puma, "", |app| revise(app, "first", sound));
+    revise(&kept.app, "second", broken);
+    let told = kept.tell(&["restart"]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert!(told.stderr.contains("(second)") && !told.stderr.contains("rolled back"), "{told:?}");
+    assert!(!kept.events().iter().any(|words| words.contains("rolling back")), "{:?}", kept.events());
+}

@@ -183,10 +183,9 @@ impl<T: Traffic> Keeper<T> {
             return trouble;
         }
         self.enter(Phase::Restarting);
-        if self.process.is_owned() {
-            failure = self.roll_back(failure).await;
-        }
-        if self.app.is_none() {
+        // When the release before does not start either, the next try is the back-off's.
+        let is_rolled_back = self.process.is_owned() && self.roll_back(&mut failure).await;
+        if !is_rolled_back {
             match self.boot().await {
                 Ok(_) => failure.words = format!("{}; it was started again and answers", failure.words),
                 // Words of the second failure say what became of it, too.

@@ -143,21 +143,29 @@ impl<T: Traffic> Keeper<T> {
     /// Starts what lies in its directory now; when that does not boot and another release did before, that one.
     async fn start_or_roll_back(&mut self) -> Result<Wait, Trouble> {
         match self.start_release(None).await {
-            Err(Trouble::Failed(failure)) => Err(Trouble::Failed(self.roll_back(failure).await)),
+            Err(Trouble::Failed(mut failure)) => {
+                self.roll_back(&mut failure).await;
+                Err(Trouble::Failed(failure))
+            }
             other => other,
         }
     }
 
-    /// Starts the last release that answered, if that is another than the one that failed and still there.
-    pub(super) async fn roll_back(&mut self, mut failure: Failure) -> Failure {
-        let good = self.good.clone().filter(|good| Some(good) != failure.release.as_ref());
-        if let Some(good) = good.filter(|good| good.directory.is_dir()) {
-            self.event(&format!("{}: rolling back to {good}", failure.words));
-            let back = self.start_release(Some(&good.directory)).await;
-            let how = if back.is_ok() { "which runs again" } else { "which does not start any more" };
-            failure.words = format!("{}; rolled back to {good}, {how}", failure.words);
-        }
-        failure
+    /// Starts the last release that answered, if it lies in another directory than the one that failed and is still there;
+    /// what came of it is added to the failure. Whether it was tried.
+    pub(super) async fn roll_back(&mut self, failure: &mut Failure) -> bool {
+        let failed = failure.release.as_ref().map(|release| &release.directory);
+        // The same directory has the same code, whatever its REVISION said before.
+        let good = self.good.clone().filter(|good| Some(&good.directory) != failed);
+        let Some(good) = good.filter(|good| good.directory.is_dir()) else { return false };
+        self.event(&format!("{}: rolling back to {good}", failure.words));
+        let how = match self.start_release(Some(&good.directory)).await {
+            Ok(Wait::Errs(_)) => "which runs again, and answers only errors",
+            Ok(_) => "which runs again",
+            Err(_) => "which does not start any more",
+        };
+        failure.words = format!("{}; rolled back to {good}, {how}", failure.words);
+        true
     }
 
     /// Starts it in this directory, or its own, and waits until it answers.
