@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::app::Kind;
-use crate::support::kept::Kept;
+use crate::support::client::get;
+use crate::support::kept::{Kept, configuration};
 use crate::support::load::Load;
 use crate::support::process;
 use crate::support::turn;
-use crate::support::wait::{seconds, until};
+use crate::support::wait::{seconds, until, until_true};
 
 /// Requests per second.
 const RATE: u32 = 200;
@@ -143,4 +144,32 @@ fn of_thin_by_a_second_instance_lose_nothing() {
 #[test]
 fn of_passenger_by_a_second_instance_lose_nothing() {
     loses_nothing_when_replaced(Kind::Passenger);
+}
+
+#[test]
+fn a_restart_in_maintenance_keeps_nobody_waiting() {
+    const PAGE: &str = "<p>back soon";
+    let kept = Kept::configured(Kind::Puma, |app, dir| {
+        app.boots_for(seconds(3));
+        let maintenance = format!("maintenance = {:?}\npid_file =", dir.join("maintenance.html"));
+        configuration(Kind::Puma, app, dir, "").replacen("pid_file =", &maintenance, 1)
+    });
+    kept.wait_for("up", seconds(60));
+    let page = kept.dir.join("maintenance.html");
+    std::fs::write(kept.dir.join("new"), PAGE).expect("written");
+    std::fs::rename(kept.dir.join("new"), &page).expect("renamed");
+    let text = || get(kept.vestibule.address(), "/").text();
+    until_true("maintenance begins", seconds(10), || text() == PAGE);
+    let before = kept.pid();
+    kept.told(&["restart", "--no-wait"]);
+    kept.wait_for("restarting", seconds(10));
+    while kept.phase() != "up" {
+        let asked = Instant::now();
+        assert_eq!(text(), PAGE);
+        assert!(asked.elapsed() < seconds(2), "somebody waited: {:?}", asked.elapsed());
+    }
+    assert_eq!(text(), PAGE, "afterwards, too");
+    std::fs::remove_file(&page).expect("removed");
+    until_true("maintenance ends", seconds(10), || get(kept.vestibule.address(), "/").status == 200);
+    assert!(before.is_some() && kept.pid() == before, "Puma keeps its PID");
 }

@@ -53,8 +53,10 @@ pub struct Monitor {
     orders: mpsc::Receiver<Order>,
     watch: Option<Watch>,
     maintenance: Option<Maintenance>,
-    /// Whether an order made the state; the maintenance file does not overrule it.
+    /// Whether an order made the state; the maintenance file does not overrule it, but for that of a restart.
     is_ordered: bool,
+    /// Whether it was the order that holds for a restart: nobody is to wait for one in maintenance.
+    is_restarting: bool,
     state: State,
     identity: Option<Identity>,
     peer: Option<Peer>,
@@ -89,6 +91,7 @@ impl Monitor {
             watch,
             maintenance: upstream.config.maintenance.as_deref().map(Maintenance::new),
             is_ordered: false,
+            is_restarting: false,
             upstream,
             orders,
             state: State::Starting,
@@ -356,14 +359,14 @@ impl Monitor {
 
     async fn obey(&mut self, order: Order) {
         self.is_ordered = order != Order::Resume;
+        self.is_restarting = order == Order::Restart;
+        let is_in_maintenance = self.maintenance.as_ref().is_some_and(Maintenance::is_on);
         match order {
             Order::Pause => self.set_state(State::Paused),
             Order::Stop => self.set_state(State::Stopped),
             Order::Drain => self.set_state(State::Draining),
+            Order::Restart | Order::Resume if is_in_maintenance => self.set_state(State::Stopped),
             Order::Restart => self.set_state(State::Restarting),
-            Order::Resume if self.maintenance.as_ref().is_some_and(Maintenance::is_on) => {
-                self.set_state(State::Stopped);
-            }
             Order::Resume => {
                 self.open();
                 self.examine().await;
@@ -386,14 +389,16 @@ impl Monitor {
                     "{}",
                     if was_on { "another maintenance page" } else { "maintenance begins" }
                 );
-                if !self.is_ordered {
+                if !self.is_ordered || self.is_restarting {
                     self.set_state(State::Stopped);
                 }
                 false
             }
             News::Off => {
                 tracing::info!(upstream = name, "maintenance ends");
-                if !self.is_ordered {
+                if self.is_restarting {
+                    self.set_state(State::Restarting);
+                } else if !self.is_ordered {
                     self.open();
                 }
                 self.upstream.set_maintenance_page(None);

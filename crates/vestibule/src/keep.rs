@@ -118,7 +118,8 @@ impl Way {
 
 impl Traffic for Way {
     async fn hold(&self) {
-        self.order(Order::Restart, |status| status.state == State::Restarting).await;
+        // Nobody waits in maintenance, and nobody gets in either.
+        self.order(Order::Restart, |status| matches!(status.state, State::Restarting | State::Stopped)).await;
     }
 
     async fn refuse(&self) {
