@@ -371,3 +371,47 @@ fn one_that_nobody_can_start_is_left_to_boot() {
     assert_eq!(get(&kept, "/").0, 200);
     assert_eq!(kept.assert_right_pid(), pid);
 }
+
+/// A start command that does not end, and what it starts does not either: each try writes down the PIDs of both.
+fn endless(dir: &Dir, more: &str) -> String {
+    let script = "sleep 600 & echo $$ $! >> pids; wait";
+    format!(
+        "[process.app]\nstart_command = [\"sh\", \"-c\", {script:?}]\ndirectory = {:?}\n{more}\n",
+        dir.path()
+    )
+}
+
+/// The PIDs that it wrote down, those of the first try first.
+fn endless_pids(kept: &Kept) -> Vec<u32> {
+    until("the command runs", seconds(20), || {
+        let text = fs::read_to_string(kept.dir.join("pids")).ok().filter(|text| text.ends_with('\n'))?;
+        Some(text.split_whitespace().map(|pid| pid.parse().expect("a PID")).collect())
+    })
+}
+
+#[track_caller]
+fn assert_ended(pids: &[u32]) {
+    let ended = || !pids.iter().any(|pid| process::alive(*pid));
+    until_true(&format!("all of {pids:?} have ended"), seconds(5), ended);
+}
+
+#[test]
+fn a_stop_ends_the_start_command_that_it_interrupts() {
+    let kept = Kept::begin_adopting(Kind::Puma, |_, dir| endless(dir, ""));
+    kept.told(&["start", "--no-wait"]);
+    let pids = endless_pids(&kept);
+    kept.told(&["stop"]);
+    assert_ended(&pids);
+    assert_eq!(kept.phase(), "down");
+}
+
+#[test]
+fn a_start_command_that_takes_too_long_is_ended_with_all_that_it_started() {
+    let kept = Kept::begin_adopting(Kind::Puma, |_, dir| endless(dir, "start_timeout = \"2s\""));
+    let started = kept.tell(&["start"]);
+    assert_eq!(started.status, Some(1), "{started:?}");
+    assert!(started.stderr.contains("has not ended after 2 s"), "{started:?}");
+    assert_ended(&endless_pids(&kept)[..2]);
+    kept.told(&["stop"]);
+    assert_ended(&endless_pids(&kept));
+}

@@ -33,6 +33,7 @@ use crate::alert::{Alert, Occasion};
 use crate::command::{Ask, Handle, Outcome};
 use crate::error::Error;
 use crate::flapping::Flapping;
+use crate::members::Members;
 use crate::output::Output;
 use crate::status::{Failure, Phase, Release, Status, Wish};
 use crate::traffic::Traffic;
@@ -91,6 +92,8 @@ pub struct Keeper<T> {
     second: Option<App>,
     /// One that ended by itself, until everything was done about it.
     fallen: Option<Fallen>,
+    /// A command of the operator's that runs, with all that it started.
+    command: Option<Members>,
     flapping: Flapping,
     /// Before this it is not started again.
     next_try: Option<Instant>,
@@ -146,6 +149,7 @@ impl<T: Traffic> Keeper<T> {
             app: None,
             second: None,
             fallen: None,
+            command: None,
             next_try: None,
             good: None,
             process,

@@ -256,7 +256,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// What the environment of all that belong to the present start says.
-    fn member_name(&self) -> String {
+    pub(super) fn member_name(&self) -> String {
         format!("{}/{}/{}", self.process.name, std::process::id(), self.starts)
     }
 

@@ -81,11 +81,12 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn stop_all(&mut self) -> Result<(), Trouble> {
         self.check_signals()?;
         self.enter(Phase::Stopping);
-        let mut result = Ok(());
+        // First of all: it may be about to start what is stopped here.
+        let mut result = self.end_command().await;
         let mut gone = Vec::new();
         if let Some(fallen) = &mut self.fallen {
             let profile = Profile::of(fallen.app.kind(), &self.process);
-            result = sweep(&mut fallen.app.members, &profile.stop).await;
+            result = result.and(sweep(&mut fallen.app.members, &profile.stop).await);
             gone.extend(self.fallen.take().map(|fallen| fallen.app));
         }
         for instance in [&mut self.second, &mut self.app] {

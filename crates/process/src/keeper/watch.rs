@@ -332,7 +332,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// Ends a worker, after what it runs; its master starts another.
-    async fn recycle(&self, worker: &Life, how: &Recycle, words: &str) {
+    async fn recycle(&mut self, worker: &Life, how: &Recycle, words: &str) {
         self.event(&format!("{words}: worker {} is recycled", worker.pid));
         let result = match how {
             Recycle::Signal(signal) => worker.signal(crate::signal::of(*signal)).map_err(Trouble::from),

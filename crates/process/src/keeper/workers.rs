@@ -1,17 +1,23 @@
 //! What an application consists of, and what others are shown of it.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Keeper;
 use super::start::{LAST_LINES, prepare};
 use super::trouble::Trouble;
 use crate::exit;
 use crate::life::Life;
+use crate::members::{MEMBER_OF, Members};
 use crate::recognise::{self, Kind};
 use crate::status::Worker;
 use crate::traffic::Traffic;
 use crate::tree::Tree;
+
+/// So long may a command take to end when it is told to.
+const ENDS: Duration = Duration::from_secs(2);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl<T: Traffic> Keeper<T> {
     /// The workers of the application, without those of a successor.
@@ -61,26 +67,48 @@ impl<T: Traffic> Keeper<T> {
         });
     }
 
-    /// Runs a command of the operator's with the application's directory and environment, and waits for its end.
-    pub(super) async fn run_command(&self, command: &[String], within: Duration) -> Result<(), Trouble> {
+    /// Runs a command of the operator's with the application's directory and environment, and waits for its end. One that takes too
+    /// long is ended with all that it started; so is, by the next stop, one whose task was dropped.
+    pub(super) async fn run_command(&mut self, command: &[String], within: Duration) -> Result<(), Trouble> {
+        self.end_command().await?;
         let words = command.join(" ");
         let directory = self.directory();
-        let launch = self.launch(command, &self.public(), directory.as_deref())?;
+        // A name of its own: an orphan of the application is none of the command's.
+        let name = format!("{}/command", self.member_name());
+        let launch = self.launch(command, &self.public(), directory.as_deref())?.variable(MEMBER_OF, &name);
         let mut prepared = prepare(launch).await?;
         let (life, mut exit) = exit::spawn(&mut prepared.command)?;
-        let status = tokio::time::timeout(within, exit.ended()).await;
-        match status {
-            Ok(Some(status)) if status.success() => Ok(()),
+        self.command = Some(Members::new(&name, life));
+        match tokio::time::timeout(within, exit.ended()).await {
             Ok(status) => {
+                // What it has left running is the application.
+                self.command = None;
+                if status.is_some_and(|status| status.success()) {
+                    return Ok(());
+                }
                 let how = status.map_or_else(|| "ended".to_owned(), |status| status.to_string());
                 let output = self.output.last_lines(LAST_LINES).await;
                 Err(Trouble::of_release(format!("{words}: {how}"), None, output))
             }
             Err(_) => {
-                let _ = life.signal(crate::Signal::KILL);
+                self.end_command().await?;
                 Err(Trouble::failed(format!("{words} has not ended after {} s", within.as_secs())))
             }
         }
+    }
+
+    /// Ends a command that has not ended, with all that it started.
+    pub(super) async fn end_command(&mut self) -> Result<(), Trouble> {
+        let Some(members) = &mut self.command else { return Ok(()) };
+        members.signal_all(crate::Signal::TERM).ok();
+        let end = Instant::now() + ENDS;
+        while members.all().any(|life| life.is_alive()) && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
+        let killed = members.signal_all(crate::Signal::KILL);
+        self.command = None;
+        killed?;
+        Ok(())
     }
 }
 
