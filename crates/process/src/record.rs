@@ -18,7 +18,8 @@ pub(crate) struct Record {
 impl Record {
     /// The one of the process with this name.
     pub(crate) fn new(directory: &Path, name: &str) -> Self {
-        Record { path: directory.join(format!("{name}.process")) }
+        // One file of this directory, whatever it is called; as for its output.
+        Record { path: directory.join(format!("{}.process", name.replace('/', "_"))) }
     }
 
     /// The process that is written there, if it still lives.
@@ -60,6 +61,16 @@ fn life(line: &str) -> Option<Life> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_with_slashes_leads_nowhere_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = Record::new(directory.path(), "../site/app");
+        let own = Life::of(std::process::id()).unwrap();
+        record.write(&own, &[]).unwrap();
+        assert_eq!(record.read().map(|life| life.pid), Some(own.pid));
+        assert!(directory.path().join(".._site_app.process").is_file());
+    }
 
     #[test]
     fn remembers_a_process_and_no_other_life_of_its_pid() {
