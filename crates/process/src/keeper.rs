@@ -167,7 +167,13 @@ impl<T: Traffic> Keeper<T> {
         let status = self.status.clone();
         loop {
             let task = match desk.next() {
-                Some(task) => task,
+                Some(task) => {
+                    if matches!(task, Task::Start | Task::Restart(Reason::Asked)) {
+                        // Whoever asks may have mended what it died of.
+                        self.flapping.forget();
+                    }
+                    task
+                }
                 None => self.next(),
             };
             let mut next = None;
