@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::geteuid;
 
 use crate::error::Error;
+use crate::life::Life;
 
 /// No PID file is longer: a PID, and white space around it.
 const LONGEST: u64 = 64;
@@ -87,10 +89,23 @@ impl PidFile {
     /// # Errors
     /// [`Error::WritePidFile`].
     pub fn write(&self, pid: u32) -> Result<(), Error> {
+        self.write_as(pid, None)
+    }
+
+    /// Writes the PID of this process as [`PidFile::write`] does, into a file of the user that it acts as, if we may give it one: it may
+    /// have to write or move it itself, when it restarts.
+    ///
+    /// # Errors
+    /// [`Error::WritePidFile`].
+    pub(crate) fn write_for(&self, life: &Life) -> Result<(), Error> {
+        self.write_as(life.pid, life.owner())
+    }
+
+    fn write_as(&self, pid: u32, owner: Option<(u32, u32)>) -> Result<(), Error> {
         let mut name = self.path.as_os_str().to_owned();
         name.push(format!(".{pid}"));
         let beside = PathBuf::from(name);
-        let written = write_new(&beside, pid).and_then(|()| fs::rename(&beside, &self.path));
+        let written = write_new(&beside, pid, owner).and_then(|()| fs::rename(&beside, &self.path));
         written.map_err(|source| {
             let _ = fs::remove_file(&beside);
             Error::WritePidFile { path: self.path.clone(), source }
@@ -141,12 +156,19 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Only a new file is written: in a directory like /tmp a link laid there by somebody else would lead elsewhere.
-fn write_new(path: &Path, pid: u32) -> io::Result<()> {
+fn write_new(path: &Path, pid: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if let Some((user, group)) = owner.filter(|&(user, _)| user != geteuid().as_raw()) {
+        match fchown(&file, Some(user), Some(group)) {
+            // Without that right of root's it stays ours: it still says the right thing.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+    }
     writeln!(file, "{pid}")
 }
 
@@ -167,6 +189,23 @@ mod tests {
         file.write(4711).expect("written");
         assert_eq!(file.read().expect("read"), Some(4711));
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "something was left beside it");
+    }
+
+    #[test]
+    fn belongs_to_the_user_of_the_process_where_we_may_give_it_away() {
+        let (_dir, file) = with("1");
+        let owner = || {
+            let found = fs::metadata(file.path()).expect("it is there");
+            (found.uid(), found.gid())
+        };
+        let us = Life::of(std::process::id()).expect("we live");
+        file.write_for(&us).expect("written");
+        assert_eq!(file.read().expect("read"), Some(us.pid));
+        let ours = owner();
+        assert_eq!(Some(ours.0), us.owner().map(|(user, _)| user));
+        file.write_as(7, Some((65_534, 65_534))).expect("written");
+        let wanted = if geteuid().is_root() { (65_534, 65_534) } else { ours };
+        assert_eq!((file.read().expect("read"), owner()), (Some(7), wanted));
     }
 
     #[test]

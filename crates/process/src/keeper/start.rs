@@ -351,7 +351,7 @@ impl<T: Traffic> Keeper<T> {
         }
         let file = PidFile::new(path);
         if file.read().ok().flatten() != Some(app.pid())
-            && let Err(error) = file.write(app.pid())
+            && let Err(error) = file.write_for(&app.master)
         {
             tracing::warn!(process = self.process.name, error = error.in_full(), "PID file");
         }
