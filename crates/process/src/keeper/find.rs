@@ -168,6 +168,13 @@ impl<T: Traffic> Keeper<T> {
     }
 }
 
+/// The living process that this PID file names, if the file is to be believed.
+pub(super) fn named_in(file: &Path) -> Option<Life> {
+    let entry = PidFile::new(file).look().ok()??;
+    let named = Life::of(entry.pid).filter(Life::is_alive).map(|life| (life, entry));
+    named.filter(may_name).map(|(life, _)| life)
+}
+
 /// Whether a PID file may name this process. In a directory like /tmp anybody may lay one down, and what it names gets signals: a
 /// user's file names processes of that user and no others. Nobody's file names what is above us.
 fn may_name((life, entry): &(Life, Entry)) -> bool {

@@ -10,7 +10,7 @@ use vestibule_config::Restart;
 
 use super::Keeper;
 use super::app::App;
-use super::find::follow_the_listener;
+use super::find::{follow_the_listener, named_in};
 use super::restart::LOOK;
 use super::start::{Wait, until_it_answers};
 use super::stop::{clear_up, stop_one};
@@ -18,7 +18,6 @@ use super::trouble::Trouble;
 use crate::exit::Exit;
 use crate::holder::{self, Holds};
 use crate::life::Life;
-use crate::pid_file::PidFile;
 use crate::place::Place;
 use crate::profile::Profile;
 use crate::traffic::Traffic;
@@ -118,17 +117,17 @@ impl<T: Traffic> Keeper<T> {
     /// Whom we started at this place: who was written down and is not in front, or listens there and is in a PID file of ours.
     fn at_instance(&self, place: &Place) -> Option<Life> {
         let app = self.app.as_ref()?;
-        let is_other = |life: &Life| app.tree().get(life.pid).is_none() && life.is_alive();
+        let is_other =
+            |life: &Life| app.tree().get(life.pid).is_none() && life.is_alive() && !life.is_above_us();
         if let Some(life) = self.record().read().filter(is_other) {
             return Some(life);
         }
-        let named = |file: &Path| PidFile::new(file).read().ok().flatten().and_then(Life::of);
         let files = [place.pid_file.as_deref(), self.process.pid_file.as_deref()];
         let holds = |life: &Life| {
             let socket = place.socket.as_deref();
             socket.is_some_and(|socket| holder::holds(socket, &Tree::of(life.pid)) == Holds::Yes)
         };
-        files.into_iter().flatten().filter_map(named).find(|life| is_other(life) && holds(life))
+        files.into_iter().flatten().filter_map(named_in).find(|life| is_other(life) && holds(life))
     }
 
     /// Ends the instance that is not the one in front.

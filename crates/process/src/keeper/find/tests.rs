@@ -170,6 +170,7 @@ fn nobody_above_us_is_the_application() {
             scene.name(pid);
             scene.record(pid);
             assert_eq!(scene.find(), Found::Nobody, "{pid}");
+            assert_eq!(named_in(&scene.path("p")), None, "{pid}");
         }
     }
 }
