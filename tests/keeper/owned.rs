@@ -190,6 +190,32 @@ fn a_shell_that_stays_in_front_of_its_server_gets_none_of_its_signals() {
     assert_eq!(kept.processes(), [0; 0]);
 }
 
+/// A Vestibule that is killed while the script has not come to its server yet leaves word of the script alone.
+#[test]
+fn the_next_vestibule_passes_by_a_shell_that_had_not_started_its_server_yet() {
+    let mut kept = Kept::configured(Kind::Puma, |app, dir| {
+        let line = format!("sleep 4; {}; echo over", command(Kind::Puma).join(" "));
+        let wrapped = format!("{:?}", ["sh", "-c", &line]);
+        configuration(Kind::Puma, app, dir, "").replace(&format!("{:?}", command(Kind::Puma)), &wrapped)
+    });
+    until_true("the shell runs", seconds(10), || {
+        kept.pid().is_some_and(|pid| process::title(pid).starts_with("sh "))
+    });
+    let shell = kept.pid().expect("the shell");
+    kept.kill_vestibule();
+    kept.start_again();
+    kept.wait_for("up", seconds(30));
+    let pid = kept.assert_right_pid();
+    assert!(pid != shell && process::alive(shell), "pid {pid}, in front of it {shell}");
+    assert_eq!(kept.status()["starts"], 0, "it is the one that was started before");
+    let boot = kept.app.ask("/boot");
+    kept.told(&["restart"]);
+    assert_eq!(kept.assert_right_pid(), pid);
+    assert_ne!(kept.app.ask("/boot"), boot);
+    kept.told(&["stop"]);
+    assert_eq!(kept.processes(), [0; 0]);
+}
+
 /// The IDs that Debian gives to nobody and its group, nogroup.
 const NOBODY: u32 = 65534;
 

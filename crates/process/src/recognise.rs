@@ -82,18 +82,37 @@ pub fn workers(tree: &Tree, kind: Kind) -> Vec<&Member> {
     tree.members().iter().filter(|member| is_worker(&member.title)).collect()
 }
 
-/// Programs that wait for others.
-const SHELLS: [&[u8]; 6] = [b"sh", b"bash", b"dash", b"zsh", b"ksh", b"ash"];
+/// Programs that start others and wait for them.
+const WAITERS: [&[u8]; 18] = [
+    b"sh",
+    b"bash",
+    b"dash",
+    b"zsh",
+    b"ksh",
+    b"mksh",
+    b"ash",
+    b"fish",
+    b"busybox",
+    b"sudo",
+    b"su",
+    b"doas",
+    b"runuser",
+    b"timeout",
+    b"tini",
+    b"dumb-init",
+    b"catatonit",
+    b"docker-init",
+];
 
 /// The server that a command line, or the title that the server wrote over it, names.
 #[must_use]
 pub fn recognise(title: &Title) -> Server {
     // `ruby /usr/bin/puma …` before the title is set; the title's first word afterwards.
     let names = title.words().take(4).map(|word| word.rsplit(|&byte| byte == b'/').next().unwrap_or(word));
-    // A shell only names what it starts: `sh -c puma …`.
+    // These only name what they start: `sh -c puma …`, `sudo -u deploy puma …`.
     let mut names = names
         .enumerate()
-        .take_while(|(place, name)| *place > 0 || !SHELLS.contains(name))
+        .take_while(|(place, name)| *place > 0 || !WAITERS.contains(name))
         .map(|(_, name)| name);
     names
         .find_map(|name| match name.strip_suffix(b":").unwrap_or(name) {
@@ -114,7 +133,7 @@ mod tests {
 
     #[test]
     fn recognises_the_servers_by_title_and_by_command() {
-        let cases: [(&[u8], Server); 12] = [
+        let cases: [(&[u8], Server); 14] = [
             (b"puma 5.6.5 (unix:///tmp/web_server.sock) [app]\0\0\0", Server::Puma),
             (b"puma: cluster worker 0: 77 [app]", Server::Puma),
             (b"/usr/bin/ruby\0/usr/bin/puma\0-b\0unix:///tmp/s\0", Server::Puma),
@@ -126,6 +145,8 @@ mod tests {
             (b"falcon host", Server::Auto),
             (b"sh\0-c\0puma -b unix:///tmp/s; echo over\0", Server::Auto),
             (b"/bin/bash\0bin/puma\0", Server::Auto),
+            (b"sudo\0-u\0deploy\0puma\0", Server::Auto),
+            (b"/usr/bin/tini\0--\0puma\0", Server::Auto),
             (b"", Server::Auto),
         ];
         for (command, server) in cases {

@@ -200,12 +200,16 @@ pub(super) fn follow_the_listener(app: &mut App) {
     let Some(socket) = app.place.socket.clone() else { return };
     let tree = app.tree();
     if holder::holds(&socket, &tree) != Holds::No {
-        // Or a script waits for the server that it started: signals would end the script alone.
+        // Or a script waits for the server that it started: signals would end the script alone. It may have started others, too.
         let is_server = |member: &&Member| recognise(&Title::from(member.title.as_str())) != Server::Auto;
-        if let Some(server) = tree.members().iter().find(is_server)
-            && server.life != app.master
+        let mut servers = tree.members().iter().filter(is_server).map(|member| member.life);
+        let is_it = |life: &Life| {
+            life.is_same_process(&app.master) || holder::holds(&socket, &Tree::of(life.pid)) != Holds::No
+        };
+        if let Some(server) = servers.find(is_it)
+            && !server.is_same_process(&app.master)
         {
-            follow(app, server.life);
+            follow(app, server);
         }
         return;
     }

@@ -328,6 +328,14 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn up(&mut self) {
         self.traffic.release().await;
         self.next_try = None;
+        // One that was taken up while it booted may have been the script in front of it.
+        if let Some(app) = self.app.as_mut().filter(|_| self.process.is_owned()) {
+            let before = app.master;
+            follow_the_listener(app);
+            if !app.master.is_same_process(&before) {
+                self.write_down();
+            }
+        }
         if let Some(app) = &mut self.app {
             // The program that answers, and not the one that it began as.
             app.master = app.master.now().unwrap_or(app.master);
