@@ -302,3 +302,27 @@ fn a_directory_is_no_release_before_itself() {
     assert!(told.stderr.contains("(second)") && !told.stderr.contains("rolled back"), "{told:?}");
     assert!(!kept.events().iter().any(|words| words.contains("rolling back")), "{:?}", kept.events());
 }
+
+/// Neither has a Vestibule that comes later forgotten that it runs in an earlier release, nor does the server run that again
+/// because it was started there.
+#[test]
+fn what_was_rolled_back_takes_the_next_release_also_under_another_vestibule() {
+    for more in
+        ["on_exit = \"leave\"", "on_exit = \"leave\"\nrestart = \"signal\"\nrestart_signal = \"USR2\""]
+    {
+        let mut kept = Kept::start_prepared(Kind::Puma, more, App::lay_out_releases);
+        kept.app.deploy(2, broken);
+        assert!(kept.tell(&["restart"]).stderr.contains("which runs again"));
+        assert_eq!(release(&kept), "1");
+        kept.kill_vestibule();
+        kept.start_again();
+        kept.wait_for("up", seconds(20));
+        let before = kept.assert_right_pid();
+        kept.app.deploy(3, sound);
+        kept.told(&["restart"]);
+        assert_eq!(release(&kept), "3");
+        assert!(shown(&kept).ends_with("releases/3"), "{:#}", kept.status());
+        assert_ne!(kept.assert_right_pid(), before, "it was asked to restart itself");
+        assert!(!kept.events().iter().any(|words| words.contains("still runs")), "{:?}", kept.events());
+    }
+}

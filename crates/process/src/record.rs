@@ -9,6 +9,9 @@ use crate::life::Life;
 /// Processes that are remembered beside the first.
 const MOST: usize = 64;
 
+/// What the line with the directory begins with; the others begin with a PID.
+const DIRECTORY: &str = "directory ";
+
 /// A file beside the control socket that names the process that we started last.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -34,10 +37,21 @@ impl Record {
         text.lines().skip(1).filter_map(life).collect()
     }
 
-    /// Remembers a process, and what belongs to it and does not hang below it; no more of that than [`MOST`].
-    pub(crate) fn write(&self, first: &Life, beside: &[Life]) -> io::Result<()> {
+    /// Where it was started, when that was not its configured directory.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(DIRECTORY)).map(PathBuf::from)
+    }
+
+    /// Remembers a process, and what belongs to it and does not hang below it, no more of that than [`MOST`]; and where it was
+    /// started, if that was not its configured directory.
+    pub(crate) fn write(&self, first: &Life, beside: &[Life], directory: Option<&Path>) -> io::Result<()> {
         let lives = std::iter::once(first).chain(beside.iter().take(MOST));
-        let text: String = lives.map(|life| format!("{} {}\n", life.pid, life.started())).collect();
+        let mut text: String = lives.map(|life| format!("{} {}\n", life.pid, life.started())).collect();
+        // What no line can hold is not remembered: such a name has never been seen.
+        if let Some(directory) = directory.and_then(Path::to_str).filter(|path| !path.contains('\n')) {
+            text.push_str(&format!("{DIRECTORY}{directory}\n"));
+        }
         let mut new = self.path.as_os_str().to_owned();
         new.push(".new");
         fs::write(&new, text).and_then(|()| fs::rename(&new, &self.path))
@@ -78,11 +92,14 @@ mod tests {
         let record = Record::new(directory.path(), "app");
         assert!(record.read().is_none());
         let own = Life::of(std::process::id()).unwrap();
-        record.write(&own, &[]).unwrap();
+        record.write(&own, &[], None).unwrap();
         assert_eq!(record.read().map(|life| life.pid), Some(own.pid));
         assert!(record.beside().is_empty());
-        record.write(&own, &[own]).unwrap();
+        assert_eq!(record.directory(), None);
+        record.write(&own, &[own], Some(Path::new("/srv/my app/releases/1"))).unwrap();
         assert_eq!(record.beside().len(), 1);
+        assert_eq!(record.read(), Some(own));
+        assert_eq!(record.directory(), Some(PathBuf::from("/srv/my app/releases/1")));
         fs::write(directory.path().join("app.process"), format!("{} 1\n", own.pid)).unwrap();
         assert!(record.read().is_none(), "another life");
         record.remove();

@@ -1,6 +1,7 @@
 //! The application that a keeper has at hand.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use vestibule_config::Signal;
@@ -27,6 +28,8 @@ pub(super) struct App {
     pub(super) place: Place,
     pub(super) release: Option<Release>,
     pub(super) since: Instant,
+    /// Where it was started, when that is not its configured directory: the release before, to which it was rolled back.
+    pub(super) directory: Option<PathBuf>,
     /// It was seen to answer well, when last asked whether it is there.
     pub(super) is_proved: bool,
     /// The server that it was when that could last be seen: a master that has ended shows none, and what it left behind is still
@@ -46,6 +49,7 @@ impl App {
             place,
             release,
             since: Instant::now(),
+            directory: None,
             is_proved: false,
             known: Cell::new(Kind::Unknown),
         }

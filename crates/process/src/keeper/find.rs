@@ -79,9 +79,12 @@ impl<T: Traffic> Keeper<T> {
         let mut app = App::new(&self.process.name, exit, place, release);
         if let Some(before) = before.or_else(|| self.fallen.take().map(|fallen| fallen.app)) {
             app.members = before.members;
+            // Whoever it has made its successor knows no other directory than it does.
+            app.directory = before.directory;
             app.members.follow(life);
         } else if self.record().read() == Some(life) {
             app.members.include(self.record().beside());
+            app.directory = self.record().directory();
         }
         self.app = Some(app);
         self.show();

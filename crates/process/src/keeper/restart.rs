@@ -42,6 +42,10 @@ impl<T: Traffic> Keeper<T> {
         if !matches!(method, Method::Command(_)) {
             self.check_signals()?;
         }
+        if app.directory.is_some() && method != Method::Replace {
+            // Started in an earlier release, it knows no other: asked to restart itself it would run that once more.
+            method = Method::StopStart;
+        }
         match reason {
             Reason::Asked => {}
             Reason::Noticed(words) => self.event(&format!("is restarted: {words}")),
@@ -73,12 +77,21 @@ impl<T: Traffic> Keeper<T> {
             Method::Replace => self.replace().await,
         };
         if result.is_ok()
-            && let Some(lies_in) = lies_in
-            && self.stays_in(&lies_in)
+            && self.process.is_owned()
+            && let Some(lies_in) = &lies_in
+            && self.stays_in(lies_in)
         {
             // After a roll back it knows only the directory that it was started in, whatever its own leads to by now.
             self.event(&format!("still runs what lies in {}: stopped and started", lies_in.display()));
             result = self.stop_and_start(drains).await;
+        }
+        if result.is_ok()
+            && lies_in.is_some()
+            && let Some(app) = &mut self.app
+        {
+            // The link may have moved since the new code was loaded.
+            let runs = runs_in(&app.tree()).and_then(|directory| Release::of(&directory));
+            app.release = runs.or(app.release.take());
         }
         // What answered only errors before is no worse now.
         let result = match result {
@@ -113,7 +126,7 @@ impl<T: Traffic> Keeper<T> {
 
     /// The directory of its release, if that is where it runs: then it can be seen whether a restart took another.
     fn lies_in(&self) -> Option<PathBuf> {
-        let app = self.app.as_ref().filter(|_| self.process.is_owned())?;
+        let app = self.app.as_ref()?;
         let release = app.release.as_ref()?.directory.clone();
         runs_in(&app.tree()).filter(|directory| *directory == release)
     }

@@ -213,24 +213,26 @@ impl<T: Traffic> Keeper<T> {
         };
         self.starts += 1;
         let launch = self.launch(command, place, directory)?;
-        let directory = directory.map(Path::to_owned).or_else(|| self.directory());
+        let elsewhere = directory.map(Path::to_owned);
+        let directory = elsewhere.clone().or_else(|| self.directory());
         let release = directory.and_then(|directory| Release::of(&directory));
         let (life, exit) = exit::spawn(&mut prepare(launch).await?.command)?;
         self.status.send_modify(|status| status.starts += 1);
-        let app = App::new(&self.member_name(), exit, place.clone(), release);
-        self.write_down_as(&life, &[]);
+        let mut app = App::new(&self.member_name(), exit, place.clone(), release);
+        app.directory = elsewhere;
+        self.write_down_as(&life, &[], app.directory.as_deref());
         Ok(app)
     }
 
     /// Which process is ours, for a Vestibule after us: the one in front, or the one that is to take its place.
     pub(super) fn write_down(&self) {
         if let Some(app) = self.second.as_ref().or(self.app.as_ref()) {
-            self.write_down_as(&app.master, &app.members.left_over());
+            self.write_down_as(&app.master, &app.members.left_over(), app.directory.as_deref());
         }
     }
 
-    fn write_down_as(&self, life: &Life, beside: &[Life]) {
-        if let Err(error) = self.record().write(life, beside) {
+    fn write_down_as(&self, life: &Life, beside: &[Life], directory: Option<&Path>) {
+        if let Err(error) = self.record().write(life, beside, directory) {
             tracing::warn!(process = self.process.name, %error, "cannot write down which process is ours");
         }
     }

@@ -115,7 +115,10 @@ impl<T: Traffic> Keeper<T> {
 /// The directory that an application runs in. Of Passenger's processes only the workers run where the code lies.
 pub(super) fn runs_in(tree: &Tree) -> Option<PathBuf> {
     let first = match Kind::of(tree) {
-        Kind::Passenger => *recognise::workers(tree, Kind::Passenger).first()?,
+        // The youngest: an older one may still finish what it runs.
+        Kind::Passenger => recognise::workers(tree, Kind::Passenger)
+            .into_iter()
+            .max_by_key(|worker| (worker.life.started(), worker.life.pid))?,
         _ => tree.members().first()?,
     };
     std::fs::read_link(format!("/proc/{}/cwd", first.life.pid)).ok()
