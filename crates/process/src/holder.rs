@@ -71,6 +71,13 @@ fn socket_at(path: &Path, listener: Option<u32>) -> Option<u64> {
     only(listening.into_iter().filter(|socket| held.contains(socket)).collect())
 }
 
+/// Whether this process itself, and not only one below it, has the socket open that listens at `path`; `None` where the kernel
+/// does not show it.
+pub(crate) fn has_open(path: &Path, pid: u32) -> Option<bool> {
+    let socket = socket_at(path, Some(pid))?;
+    Some(sockets_of(pid)?.contains(&socket))
+}
+
 /// How many connections to the socket at `path` are open or wait to be accepted, whoever holds it; `None` where the kernel does not
 /// show it.
 pub(crate) fn connections(path: &Path) -> Option<usize> {
@@ -208,6 +215,7 @@ mod tests {
     fn who_listens_holds_it() {
         let (_dir, path, _listener) = socket("s");
         assert_eq!(holds(&path, &Tree::of(std::process::id())), Holds::Yes);
+        assert_eq!(has_open(&path, std::process::id()), Some(true));
     }
 
     #[test]
@@ -216,6 +224,7 @@ mod tests {
         let (heir, other) = (sleeper(shared(&listener)), sleeper(Stdio::null()));
         assert_eq!(holds(&path, &Tree::of(heir.pid())), Holds::Yes, "we listened, and handed it down");
         assert_eq!(holds(&path, &Tree::of(other.pid())), Holds::No);
+        assert_eq!(has_open(&path, other.pid()), Some(false));
         let link = path.with_file_name("link");
         std::os::unix::fs::symlink(&path, &link).expect("linked");
         assert_eq!(holds(&link, &Tree::of(heir.pid())), Holds::Yes, "through a link");

@@ -3,7 +3,7 @@
 //! Many configurations have a `before_fork` that sends the old master home as soon as the new one forks. Where there is
 //! none, both serve until somebody does: we, when the new one has shown that it answers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use vestibule_config::Signal;
@@ -13,6 +13,7 @@ use super::app::App;
 use super::restart::{CRASH_LOOP, LOOK};
 use super::start::{LAST_LINES, Wait, until_it_answers};
 use super::trouble::Trouble;
+use crate::holder;
 use crate::life::Life;
 use crate::pid_file::PidFile;
 use crate::profile::Profile;
@@ -42,8 +43,14 @@ impl<T: Traffic> Keeper<T> {
         let old_workers = self.workers_of(&old);
         let kind = app.kind();
         let new = match self.successor_of(&old, &old_workers).await {
-            // A hook sent it home before the new one had workers that last.
-            Err(Trouble::Failed(failure)) if !old.is_alive() => return Err(self.recover(failure).await),
+            // A hook may have sent it home before the new one had workers that last.
+            Err(Trouble::Failed(failure)) if self.leaves(&old).await => {
+                return Err(self.recover(failure).await);
+            }
+            Err(Trouble::Failed(mut failure)) => {
+                failure.words = format!("{}; the old code goes on", failure.words);
+                return Err(Trouble::Failed(failure));
+            }
             found => found?,
         };
 
@@ -132,7 +139,7 @@ impl<T: Traffic> Keeper<T> {
         child.or_else(|| self.named().filter(|life| !life.is_same_process(old)))
     }
 
-    /// The new one is ended, if it has not ended by itself, and the old goes on.
+    /// The new one is ended, if it has not ended by itself.
     async fn no_successor(&self, old: &Life, new: &Life, why: &str) -> Trouble {
         if !new.is_same_process(old) {
             let end = Instant::now() + std::time::Duration::from_secs(10);
@@ -143,8 +150,22 @@ impl<T: Traffic> Keeper<T> {
             let _ = new.signal(crate::Signal::KILL);
         }
         let release = self.process.directory.as_deref().and_then(Release::of);
-        let then = if old.is_alive() { "the old code goes on" } else { "and the old master is gone" };
-        Trouble::of_release(format!("{why}; {then}"), release, self.output.last_lines(LAST_LINES).await)
+        Trouble::of_release(why.to_owned(), release, self.output.last_lines(LAST_LINES).await)
+    }
+
+    /// Whether the old master is on its way home, or has gone: on its way it has closed its socket, and lets its workers finish.
+    async fn leaves(&self, old: &Life) -> bool {
+        let end = Instant::now() + STAYS;
+        loop {
+            let has_closed = |socket: &PathBuf| holder::has_open(socket, old.pid) == Some(false);
+            if !old.is_alive() || self.around.socket.as_ref().is_some_and(has_closed) {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The old master gets its workers back, and the new one goes.
@@ -180,3 +201,5 @@ pub(super) fn predecessor_of(pid_file: &Path) -> Option<u32> {
 
 /// Workers that boot after the fork (without preloading) and do not end for so long are taken for ready.
 const STEADY: std::time::Duration = std::time::Duration::from_millis(500);
+/// A master that was told to go shows it within this time.
+const STAYS: std::time::Duration = std::time::Duration::from_secs(1);
