@@ -81,6 +81,10 @@ impl<T: Traffic> Keeper<T> {
     pub(super) async fn stop_all(&mut self) -> Result<(), Trouble> {
         self.check_signals()?;
         self.enter(Phase::Stopping);
+        // Passenger ends whom it names.
+        if self.app.as_ref().is_some_and(App::is_alive) {
+            self.write_pid_file();
+        }
         // First of all: it may be about to start what is stopped here.
         let mut result = self.end_command().await;
         let mut gone = Vec::new();
