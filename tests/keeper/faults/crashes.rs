@@ -107,7 +107,7 @@ fn is_found_behind_a_living_master(kind: Kind) {
     until_true("the failure is told", seconds(30), || {
         let failure = kept.status()["last_failure"].clone();
         let output = failure["output"].to_string();
-        failure["words"].to_string().contains("no answer within 5 s") && output.contains("config.ru:1:")
+        failure["words"].to_string().contains("no answer within 5 s") && output.contains("config.ru:")
     });
     assert!(!process::alive(master), "the old master is gone");
     mends(&kept.app);
@@ -155,16 +155,16 @@ fn a_hanging_unicorn_is_killed_and_started() {
 
 #[test]
 fn a_slow_answer_under_load_is_no_hang() {
-    let kept = Kept::start(Kind::Puma, "answer = { within = \"1s\", every = \"1s\", times = [2, 3] }");
+    let kept = Kept::start(Kind::Puma, "answer = { within = \"2s\", every = \"1s\", times = [3, 3] }");
     let pid = kept.assert_right_pid();
-    // All its threads are busy for longer than a verdict takes, but every second one of them has done something.
+    // All its threads are busy for longer than a verdict takes, and others wait; but one of them is always done before long.
     let address = kept.vestibule.address();
     let began = Instant::now();
     let clients: Vec<_> = (0..10)
         .map(|number| {
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(100) * number);
-                while began.elapsed() < seconds(6) {
+                while began.elapsed() < seconds(10) {
                     assert_eq!(get(address, "/sleep?ms=1500&token=slow").text(), "slow");
                 }
             })
