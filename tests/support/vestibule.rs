@@ -40,7 +40,7 @@ pub(crate) struct Told {
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// The binary: the one that Cargo built, or another that `VESTIBULE` names (an installed package, for instance).
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("VESTIBULE").map_or_else(|| env!("CARGO_BIN_EXE_vestibule").into(), PathBuf::from)
 }
 

@@ -257,6 +257,10 @@ impl<T: Traffic> Keeper<T> {
         let is_alone = self.wish.get() == Wish::Alone && self.process.is_started;
         let hurry = ending.wait_for(|how| matches!(how, Some(Ending::AtOnce | Ending::LeaveAtOnce)));
         if is_stopped && !is_alone {
+            // It may be there without our having looked yet.
+            if let Err(trouble) = self.look() {
+                self.trouble(trouble);
+            }
             let stopped = tokio::select! {
                 biased;
                 stopped = self.stop_all() => Some(stopped),
@@ -340,6 +344,10 @@ impl<T: Traffic> Keeper<T> {
         self.status.send_modify(|status| status.record(words.to_owned()));
     }
 
+    fn phase(&self) -> Phase {
+        self.status.borrow().phase
+    }
+
     fn enter(&self, phase: Phase) {
         self.status.send_if_modified(|status| {
             let is_new = status.phase != phase;
@@ -354,7 +362,8 @@ impl<T: Traffic> Keeper<T> {
 
     /// It died or did not start: when it may be started again, if that is ours to do.
     fn pause(&mut self) -> Duration {
-        if !self.can_start() {
+        // It may be that nobody wants it started again any more.
+        if !self.can_start() || self.wish.get() != Wish::Up {
             self.next_try = None;
             self.enter(Phase::Down);
             return Duration::ZERO;

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 use vestibule_config::{Signal, StopStep};
 
 use super::app::App;
+use super::find::Found;
 use super::trouble::Trouble;
 use super::{Keeper, note_wish};
 use crate::error::Error;
 use crate::life::Life;
 use crate::members::Members;
 use crate::pid_file::PidFile;
+use crate::place::Place;
 use crate::profile::{AFTER_KILL, Profile};
+use crate::running::Running;
 use crate::signal;
 use crate::status::{Phase, Wish};
 use crate::traffic::Traffic;
@@ -23,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_secs(5);
 /// What a master leaves behind gets so long to go by itself, and so long after each signal.
 const LEFT_OVER: Duration = Duration::from_secs(5);
+/// So long after the command that starts it may an application show itself.
+const SHOWS: Duration = Duration::from_secs(2);
 
 impl<T: Traffic> Keeper<T> {
     /// Somebody wants it to stop.
@@ -35,6 +40,7 @@ impl<T: Traffic> Keeper<T> {
         self.tell_of_the_fallen().await;
         self.enter(Phase::Stopping);
         self.next_try = None;
+        self.end_errand().await?;
         let pid = self.app.as_ref().map(App::pid);
         let fallen = self.fallen.as_ref().map(|fallen| fallen.app.pid());
         // Nobody new comes in; what runs finishes, as far as the traffic's patience goes.
@@ -97,6 +103,8 @@ impl<T: Traffic> Keeper<T> {
             let Some(app) = instance else { continue };
             let profile = Profile::of(app.kind(), &self.process);
             let stopped = stop_one(app, &profile.stop).await;
+            // A status that is not taken while somebody wants it is taken seconds later.
+            let _ = app.exit.try_ended();
             if !app.is_alive() {
                 gone.extend(instance.take());
             }
@@ -107,11 +115,40 @@ impl<T: Traffic> Keeper<T> {
             self.clear_up_in_front(app);
         }
         if self.app.is_none() {
+            if self.process.is_owned() {
+                // One that an earlier Vestibule knew may have left these, or one that was about to be cleared up after when
+                // that was interrupted.
+                for place in self.places() {
+                    clear_up_place(&place, None).await;
+                }
+            }
             self.record().remove();
             self.gone();
             self.enter(Phase::Down);
         }
         result
+    }
+
+    /// Where it may have been.
+    fn places(&self) -> Vec<Place> {
+        let public = self.public();
+        let instances = [1, 2].map(|number| public.instance(number));
+        let instances = instances.into_iter().filter(|_| self.is_replaced());
+        instances.chain([public]).collect()
+    }
+
+    /// Ends a command of the operator's, interrupted while we waited for it, that starts or restarts the application. What it has
+    /// had somebody else begin comes after it: gives that a moment to show itself.
+    async fn end_errand(&mut self) -> Result<(), Trouble> {
+        if self.command.is_none() {
+            return Ok(());
+        }
+        self.end_command().await?;
+        let end = Instant::now() + SHOWS;
+        while matches!(self.find(), Found::Nobody) && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.look()
     }
 
     /// Where others found one that had a place of its own: nothing leads to it any more.
@@ -230,15 +267,24 @@ pub(super) async fn sweep(members: &mut Members, sequence: &[StopStep]) -> Resul
 
 /// What servers leave lying about: a socket that refuses, a PID file that names nobody.
 pub(super) async fn clear_up(app: &App) {
-    if let Some(socket) = &app.place.socket
+    clear_up_place(&app.place, Some(app.pid())).await;
+}
+
+/// The same, where one with this PID was, or somebody who is not known any more.
+async fn clear_up_place(place: &Place, pid: Option<u32>) {
+    if let Some(socket) = &place.socket
         // Somebody else may have come to its place by now.
         && let Err(error) = vacancy::vacate(socket).await
         && !matches!(error, Error::Occupied { .. })
     {
         tracing::warn!(socket = %socket.display(), error = error.in_full(), "cannot clear up");
     }
-    if let Some(path) = &app.place.pid_file
-        && let Err(error) = PidFile::new(path).remove(app.pid())
+    let Some(path) = &place.pid_file else { return };
+    let file = PidFile::new(path);
+    let named = file.read().ok().flatten();
+    let gone = named.filter(|named| Some(*named) == pid || Running::find(*named).is_none());
+    if let Some(gone) = gone
+        && let Err(error) = file.remove(gone)
     {
         tracing::warn!(error = error.in_full(), "cannot clear up");
     }

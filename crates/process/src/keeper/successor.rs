@@ -90,7 +90,7 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// The new master, when it has workers that last.
-    async fn successor_of(&self, old: &Life, old_workers: &[Life]) -> Result<Life, Trouble> {
+    async fn successor_of(&mut self, old: &Life, old_workers: &[Life]) -> Result<Life, Trouble> {
         let end = Instant::now() + self.process.start_timeout;
         let mut new: Option<Life> = None;
         let mut seen: Vec<Life> = Vec::new();
@@ -131,12 +131,18 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// A child of the old master that is no worker; or, when that has gone, whom the PID file names.
-    fn new_master(&self, old: &Life, old_workers: &[Life]) -> Option<Life> {
+    fn new_master(&mut self, old: &Life, old_workers: &[Life]) -> Option<Life> {
         let is_worker = |life: &Life| old_workers.contains(life) || self.workers_of(old).contains(life);
         let tree = Tree::of(old.pid);
         let children = tree.members().iter().filter(|member| member.parent == old.pid);
         let child = children.map(|member| member.life).find(|life| !is_worker(life));
-        child.or_else(|| self.named().filter(|life| !life.is_same_process(old)))
+        // The file may name anybody, and who does not turn out to be a successor is ended.
+        child.or_else(|| {
+            let named = self.named().filter(|life| !life.is_same_process(old))?;
+            let members = &mut self.app.as_mut()?.members;
+            members.update();
+            members.all().any(|member| member.is_same_process(&named)).then_some(named)
+        })
     }
 
     /// The new one is ended, if it has not ended by itself.

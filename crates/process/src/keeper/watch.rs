@@ -17,10 +17,11 @@ use crate::cpu::Cpu;
 use crate::cycle::{Cycle, Due};
 use crate::life::Life;
 use crate::memory::{Glance, Reading};
+use crate::pid_file::PidFile;
 use crate::profile::{Profile, Recycle};
 use crate::recognise::{self, Kind};
 use crate::relief::{Relief, Step};
-use crate::status::{Wish, Worker};
+use crate::status::{Phase, Wish, Worker};
 use crate::traffic::Traffic;
 use crate::tree::Tree;
 
@@ -55,6 +56,8 @@ pub(super) struct Watched {
     last_members: Option<Instant>,
     /// Since when there is no PID file.
     lost_pid_file: Option<Instant>,
+    /// And whether that was told.
+    misses_pid_file: bool,
     /// Its turn to be restarted because its life was long enough.
     pub(super) turn: Option<OwnedSemaphorePermit>,
 }
@@ -78,6 +81,7 @@ impl Watched {
             last_shown: None,
             last_members: None,
             lost_pid_file: None,
+            misses_pid_file: false,
             turn: None,
         }
     }
@@ -122,6 +126,10 @@ impl<T: Traffic> Keeper<T> {
     /// Watches it until something is to be done, which is what it gives; `None` when [`Keeper::next`] should decide.
     pub(super) async fn watch(&mut self) -> Option<Task> {
         loop {
+            if self.app.is_some() && self.wish.get() != Wish::Down && self.phase() != Phase::Up {
+                // Whoever found it, or was about to stop it, got no further.
+                self.up().await;
+            }
             let Some(app) = &mut self.app else {
                 if self.is_fallen() {
                     self.see_to_the_fallen().await;
@@ -166,6 +174,10 @@ impl<T: Traffic> Keeper<T> {
 
     /// Nobody is there: until it is time to start it, or somebody has. Whether there is one to watch now.
     async fn wait_for_one(&mut self) -> bool {
+        if self.wish.get() != Wish::Up {
+            self.next_try = None;
+            self.enter(Phase::Down);
+        }
         let starts_itself = self.process.is_owned() && self.wish.get() == Wish::Up;
         match self.next_try {
             Some(time) if self.wish.get() == Wish::Up => {
@@ -354,16 +366,25 @@ impl<T: Traffic> Keeper<T> {
         let (Some(path), Some(app)) = (&self.process.pid_file, &self.app) else { return };
         let mut old = path.as_os_str().to_owned();
         old.push(".oldbin");
-        if path.exists() || Path::new(&old).exists() {
-            self.watched.lost_pid_file = None;
+        let is_right = match PidFile::new(path).read() {
+            Ok(Some(pid)) => !self.process.is_owned() || app.members.all().any(|member| member.pid == pid),
+            Ok(None) => Path::new(&old).exists(),
+            Err(_) => !self.process.is_owned(),
+        };
+        if is_right {
+            (self.watched.lost_pid_file, self.watched.misses_pid_file) = (None, false);
             return;
         }
         let since = *self.watched.lost_pid_file.get_or_insert(now);
-        let lost_for = now.saturating_duration_since(since);
-        if lost_for >= LOST && lost_for < LOST + TICK {
-            let words = format!("the PID file {} vanished; pid {} still runs", path.display(), app.pid());
+        if now.saturating_duration_since(since) >= LOST && !self.watched.misses_pid_file {
+            let how = if path.exists() { "names somebody else" } else { "vanished" };
+            let words = format!("the PID file {} {how}; pid {} still runs", path.display(), app.pid());
             self.event(&words);
             self.write_pid_file();
+            // What cannot be put right is told once.
+            let is_right = PidFile::new(path).read().ok().flatten() == Some(app.pid());
+            self.watched.misses_pid_file = !is_right;
+            self.watched.lost_pid_file = self.watched.lost_pid_file.filter(|_| !is_right);
         }
     }
 
