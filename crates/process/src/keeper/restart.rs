@@ -113,6 +113,7 @@ impl<T: Traffic> Keeper<T> {
             if let Some(app) = self.app.take() {
                 self.fallen = Some(Fallen::told(app));
             }
+            self.gone();
             self.traffic.release().await;
             self.enter(Phase::Down);
             if result.is_err() {
