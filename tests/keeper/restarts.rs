@@ -173,3 +173,18 @@ fn a_restart_in_maintenance_keeps_nobody_waiting() {
     until_true("maintenance ends", seconds(10), || get(kept.vestibule.address(), "/").status == 200);
     assert!(before.is_some() && kept.pid() == before, "Puma keeps its PID");
 }
+
+#[test]
+fn of_a_unicorn_with_a_helper_of_the_applications_take_the_new_master() {
+    let kept = Kept::start_prepared(Kind::Unicorn, "start_timeout = \"10s\"", |app| {
+        let rackup = app.home().join("config.ru");
+        let code = std::fs::read_to_string(&rackup).expect("config.ru");
+        std::fs::write(rackup, format!("spawn(\"sleep\", \"600\")\n{code}")).expect("written");
+    });
+    for _ in 0..2 {
+        let before = (kept.assert_right_pid(), kept.app.ask("/boot"));
+        let said = kept.told(&["restart"]);
+        let after = (kept.assert_right_pid(), kept.app.ask("/boot"));
+        assert!(before.0 != after.0 && before.1 != after.1, "{said}: {before:?} {after:?}");
+    }
+}

@@ -118,7 +118,7 @@ impl<T: Traffic> Keeper<T> {
         if self.is_being_succeeded() {
             self.event("a restart was under way");
             self.enter(Phase::Restarting);
-            match self.be_succeeded().await {
+            match self.be_succeeded(&[]).await {
                 Err(Trouble::Failed(failure)) => self.failed(failure),
                 other => _ = other?,
             }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use vestibule_config::Signal;
+use vestibule_config::{Server, Signal};
 
 use super::Keeper;
 use super::app::App;
@@ -17,17 +17,30 @@ use crate::holder;
 use crate::life::Life;
 use crate::pid_file::PidFile;
 use crate::profile::Profile;
+use crate::recognise::recognise;
 use crate::status::Release;
+use crate::title::Title;
 use crate::traffic::Traffic;
 use crate::tree::Tree;
 
 impl<T: Traffic> Keeper<T> {
     /// Has it start a successor, and sends it home when that one answers. If it does not, the old one goes on.
     pub(super) async fn restart_by_successor(&mut self, signal: Signal) -> Result<Wait, Trouble> {
+        if self.is_being_succeeded() {
+            // Two masters: a Vestibule was killed in the middle of it. That has to be at its end before another can begin.
+            self.event("a restart was under way");
+            match self.be_succeeded(&[]).await {
+                Err(Trouble::Failed(failure)) if self.app.as_ref().is_some_and(App::is_alive) => {
+                    self.failed(failure);
+                }
+                other => _ = other?,
+            }
+        }
         let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
+        let before = children_of(&app.master);
         self.output.mark().await;
         app.signal(signal)?;
-        self.be_succeeded().await
+        self.be_succeeded(&before).await
     }
 
     /// Whether somebody has begun such a restart: a Vestibule before us that was killed in the middle of it, say.
@@ -36,13 +49,14 @@ impl<T: Traffic> Keeper<T> {
         predecessor.is_some() && predecessor == self.app.as_ref().map(App::pid)
     }
 
-    /// The successor is on its way, or will be in a moment: takes it for the application when it answers.
-    pub(super) async fn be_succeeded(&mut self) -> Result<Wait, Trouble> {
+    /// The successor is on its way, or will be in a moment: takes it for the application when it answers. It is none of the
+    /// children that the master had `before`.
+    pub(super) async fn be_succeeded(&mut self, before: &[Life]) -> Result<Wait, Trouble> {
         let Some(app) = &self.app else { return Err(Trouble::failed("ended before it was restarted")) };
         let old = app.master;
         let old_workers = self.workers_of(&old);
         let kind = app.kind();
-        let new = match self.successor_of(&old, &old_workers).await {
+        let new = match self.successor_of(&old, before).await {
             // A hook may have sent it home before the new one had workers that last.
             Err(Trouble::Failed(failure)) if self.leaves(&old).await => {
                 return Err(self.recover(failure).await);
@@ -90,13 +104,18 @@ impl<T: Traffic> Keeper<T> {
     }
 
     /// The new master, when it has workers that last.
-    async fn successor_of(&mut self, old: &Life, old_workers: &[Life]) -> Result<Life, Trouble> {
+    async fn successor_of(&mut self, old: &Life, before: &[Life]) -> Result<Life, Trouble> {
         let end = Instant::now() + self.process.start_timeout;
         let mut new: Option<Life> = None;
         let mut seen: Vec<Life> = Vec::new();
         let mut steady_since = Instant::now();
         loop {
-            new = new.or_else(|| self.new_master(old, old_workers));
+            let is_old_alive = old.is_alive();
+            // What has shown no workers may turn out to be another: a helper, or a worker of the old one before it has its title.
+            new = match new.filter(|new| !is_old_alive || !self.workers_of(new).is_empty()) {
+                Some(new) => Some(new),
+                None => self.new_master(old, before).or(new.filter(|new| !is_old_alive || !new.is_alive())),
+            };
             if let Some(new) = &new {
                 let workers = self.workers_of(new);
                 for worker in &workers {
@@ -114,9 +133,8 @@ impl<T: Traffic> Keeper<T> {
                     return Ok(*new);
                 }
                 if !new.is_alive() || died >= CRASH_LOOP {
-                    return Err(self
-                        .no_successor(old, new, "the new master, or its workers, end while they boot")
-                        .await);
+                    let words = "the new master, or its workers, end while they boot";
+                    return Err(self.no_successor(old, Some(*new), before, words).await);
                 }
             } else if !old.is_alive() {
                 return Err(Trouble::failed("ended, and left no successor"));
@@ -124,18 +142,19 @@ impl<T: Traffic> Keeper<T> {
             if Instant::now() >= end {
                 let time = self.process.start_timeout.as_secs();
                 let words = format!("no new workers within {time} s (start_timeout)");
-                return Err(self.no_successor(old, &new.unwrap_or(*old), &words).await);
+                return Err(self.no_successor(old, new, before, &words).await);
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// A child of the old master that is no worker; or, when that has gone, whom the PID file names.
-    fn new_master(&mut self, old: &Life, old_workers: &[Life]) -> Option<Life> {
-        let is_worker = |life: &Life| old_workers.contains(life) || self.workers_of(old).contains(life);
-        let tree = Tree::of(old.pid);
-        let children = tree.members().iter().filter(|member| member.parent == old.pid);
-        let child = children.map(|member| member.life).find(|life| !is_worker(life));
+    /// A new child of the old master that is a Unicorn and no worker, at best one with workers; or, when the old one has gone, whom
+    /// the PID file names.
+    fn new_master(&mut self, old: &Life, before: &[Life]) -> Option<Life> {
+        let mut masters = self.new_children(old, before);
+        masters.retain(|life| Title::of(life.pid).is_some_and(|title| recognise(&title) == Server::Unicorn));
+        let with_workers = masters.iter().find(|life| !self.workers_of(life).is_empty());
+        let child = with_workers.or(masters.first()).copied();
         // The file may name anybody, and who does not turn out to be a successor is ended.
         child.or_else(|| {
             let named = self.named().filter(|life| !life.is_same_process(old))?;
@@ -145,15 +164,26 @@ impl<T: Traffic> Keeper<T> {
         })
     }
 
-    /// The new one is ended, if it has not ended by itself.
-    async fn no_successor(&self, old: &Life, new: &Life, why: &str) -> Trouble {
-        if !new.is_same_process(old) {
-            let end = Instant::now() + std::time::Duration::from_secs(10);
-            let _ = new.signal(crate::Signal::TERM);
-            while new.is_alive() && Instant::now() < end {
-                tokio::time::sleep(LOOK).await;
-            }
-            let _ = new.signal(crate::Signal::KILL);
+    /// The children that a master has got since, without its own workers.
+    fn new_children(&self, old: &Life, before: &[Life]) -> Vec<Life> {
+        let workers = self.workers_of(old);
+        let is_known = |life: &Life| before.iter().chain(&workers).any(|one| one.is_same_process(life));
+        children_of(old).into_iter().filter(|life| !is_known(life)).collect()
+    }
+
+    /// The new one is ended, if it has not ended by itself. Where none was recognised, it may be any of the new
+    /// children.
+    async fn no_successor(&self, old: &Life, new: Option<Life>, before: &[Life], why: &str) -> Trouble {
+        let new = new.map_or_else(|| self.new_children(old, before), |new| vec![new]);
+        let end = Instant::now() + std::time::Duration::from_secs(10);
+        for life in &new {
+            let _ = life.signal(crate::Signal::TERM);
+        }
+        while new.iter().any(Life::is_alive) && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
+        for life in &new {
+            let _ = life.signal(crate::Signal::KILL);
         }
         let release = self.process.directory.as_deref().and_then(Release::of);
         Trouble::of_release(why.to_owned(), release, self.output.last_lines(LAST_LINES).await)
@@ -194,6 +224,13 @@ impl<T: Traffic> Keeper<T> {
             }
         }
     }
+}
+
+/// The children that a process has now.
+fn children_of(master: &Life) -> Vec<Life> {
+    let tree = Tree::of(master.pid);
+    let children = tree.members().iter().filter(|member| member.parent == master.pid);
+    children.map(|member| member.life).collect()
 }
 
 /// The living master whose place another is about to take: it has moved its PID to a file beside the PID file, and would find its
