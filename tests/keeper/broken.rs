@@ -27,6 +27,11 @@ fn sound(code: String) -> String {
     code
 }
 
+/// The same, which shows only after a while: after that the new workers were taken for ready, in any case.
+fn broken_late(code: String) -> String {
+    format!("sleep 1.5\nraise SyntaxError, \"syntax error\"\n{code}")
+}
+
 /// What becomes of the old code.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Old {
@@ -77,6 +82,17 @@ fn assert_told(failure: &Value, number: u32) {
 
 /// The second release does not boot, the third does. `words` are told of the second.
 fn survives(kind: Kind, more: &str, old: Old, words: &str, prepare: impl FnOnce(&mut App)) {
+    survives_what_is(broken, kind, more, old, words, prepare);
+}
+
+fn survives_what_is(
+    broken: fn(String) -> String,
+    kind: Kind,
+    more: &str,
+    old: Old,
+    words: &str,
+    prepare: impl FnOnce(&mut App),
+) {
     let _turn = turn::heavy();
     let kept = Kept::start_prepared(kind, more, |app| {
         app.lay_out_releases();
@@ -162,6 +178,16 @@ fn the_old_unicorn_goes_on_without_preloading_where_nothing_sends_it_home() {
 fn unicorn_is_rolled_back_where_the_hook_sends_the_old_one_home_too_early() {
     let words = "rolled back to release";
     survives(Kind::Unicorn, "", Old::IsStartedAgain, words, |app| without_preload(app, true));
+}
+
+#[test]
+fn unicorn_without_preloading_survives_what_crashes_late() {
+    for (hook, old, words) in
+        [(false, Old::GoesOn, "the old code goes on"), (true, Old::IsStartedAgain, "rolled back to release")]
+    {
+        let prepare = |app: &mut App| without_preload(app, hook);
+        survives_what_is(broken_late, Kind::Unicorn, "", old, words, prepare);
+    }
 }
 
 #[test]

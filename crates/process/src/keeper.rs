@@ -6,6 +6,7 @@
 //! trusts what the one before it left behind: each looks at the world first.
 
 mod app;
+mod crash_loop;
 mod desk;
 mod drain;
 mod fallen;

@@ -180,7 +180,7 @@ impl<T: Traffic> Keeper<T> {
         let wait = until_it_answers(&self.traffic, app, None, within).await;
         match wait {
             Wait::Answers | Wait::Errs(_) => Ok(wait),
-            Wait::Ended(_) | Wait::Silent(_) => {
+            Wait::Ended(_) | Wait::Crashes | Wait::Silent(_) => {
                 let failure = self.did_not_answer(&wait).await;
                 Err(self.recover(failure).await)
             }

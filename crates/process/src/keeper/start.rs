@@ -1,6 +1,7 @@
 //! Starting an application, and knowing when it is there: when it answers, not when it has a PID or a socket.
 
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use vestibule_config::Start;
 
 use super::Keeper;
 use super::app::App;
+use super::crash_loop::crash_loop;
 use super::find::{Found, follow_the_listener};
 use super::successor::predecessor_of;
 use super::trouble::Trouble;
@@ -47,6 +49,8 @@ pub(super) enum Wait {
     Errs(u16),
     /// It ended. The status is known of our children only.
     Ended(Option<ExitStatus>),
+    /// Its workers end while they boot, one after the other.
+    Crashes,
     /// Nothing came in time; the last try's words.
     Silent(String),
 }
@@ -188,7 +192,7 @@ impl<T: Traffic> Keeper<T> {
         match wait {
             // Of one that answers only errors nobody can say whether it will do better, and it may be meant to: it runs.
             Wait::Answers | Wait::Errs(_) => {}
-            Wait::Ended(_) | Wait::Silent(_) => {
+            Wait::Ended(_) | Wait::Crashes | Wait::Silent(_) => {
                 let failure = self.did_not_answer(&wait).await;
                 self.stop_all().await?;
                 return Err(Trouble::Failed(failure));
@@ -379,6 +383,7 @@ impl<T: Traffic> Keeper<T> {
         let words = match wait {
             Wait::Ended(Some(status)) => format!("ended before it answered: {status}"),
             Wait::Ended(None) => "ended before it answered".to_owned(),
+            Wait::Crashes => "its workers end while they boot".to_owned(),
             Wait::Silent(words) => {
                 let time = self.process.start_timeout.as_secs();
                 format!("no answer within {time} s (start_timeout): {words}")
@@ -432,6 +437,7 @@ pub(super) async fn until_it_answers<T: Traffic>(
     let mut errs_since: Option<Instant> = None;
     app.is_proved = false;
     let has_traffic = app.place.socket.is_some() || traffic.has_upstream();
+    let mut crashes = pin!(crash_loop(app.pid()));
     loop {
         let asked = async {
             if !has_traffic {
@@ -443,6 +449,7 @@ pub(super) async fn until_it_answers<T: Traffic>(
         };
         let answer = tokio::select! {
             status = app.exit.ended() => return Wait::Ended(status),
+            () = &mut crashes => return Wait::Crashes,
             answer = asked => answer,
         };
         let why = match answer {
@@ -467,6 +474,7 @@ pub(super) async fn until_it_answers<T: Traffic>(
         }
         tokio::select! {
             status = app.exit.ended() => return Wait::Ended(status),
+            () = &mut crashes => return Wait::Crashes,
             () = tokio::time::sleep(ASK) => {}
         }
     }

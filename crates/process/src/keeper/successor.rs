@@ -83,7 +83,7 @@ impl<T: Traffic> Keeper<T> {
             app.release = self.process.directory.as_deref().and_then(Release::of).or(app.release.take());
             let within = self.process.start_timeout;
             let wait = until_it_answers(&self.traffic, app, None, within).await;
-            if let Wait::Ended(_) | Wait::Silent(_) = wait {
+            if let Wait::Ended(_) | Wait::Crashes | Wait::Silent(_) = wait {
                 let mut failure = self.did_not_answer(&wait).await;
                 if old.is_alive() {
                     self.revive(old, new, old_workers.len()).await?;
