@@ -279,10 +279,12 @@ impl Model {
             return Some(seen);
         }
         let is_up = phase == "up" && masters.len() == 1 && pid == masters.first().copied().map(u64::from);
+        let is_tried = phase == "starting" && masters.len() <= 1;
         let is_gone = masters.is_empty() && pid.is_none();
         let is_down = is_gone && phase == "down" && status["next_try"].is_null();
         let fits = match self.wish {
-            Wish::Up if self.is_broken => is_up || is_gone && phase == "waiting",
+            // It is tried again and again.
+            Wish::Up if self.is_broken => is_up || is_gone && phase == "waiting" || is_tried,
             Wish::Up => is_up,
             Wish::Down => is_down,
             Wish::Alone => is_up || is_down,
