@@ -81,7 +81,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let record = Record::new(directory.path(), "../site/app");
         let own = Life::of(std::process::id()).unwrap();
-        record.write(&own, &[]).unwrap();
+        record.write(&own, &[], None).unwrap();
         assert_eq!(record.read().map(|life| life.pid), Some(own.pid));
         assert!(directory.path().join(".._site_app.process").is_file());
     }

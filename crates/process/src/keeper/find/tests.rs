@@ -79,7 +79,7 @@ impl Scene {
     }
 
     fn record(&self, pid: u32) {
-        Record::new(self.dir.path(), "app").write(&life(pid), &[]).expect("written");
+        Record::new(self.dir.path(), "app").write(&life(pid), &[], None).expect("written");
     }
 
     fn name(&self, pid: u32) {
