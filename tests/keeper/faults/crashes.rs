@@ -107,7 +107,8 @@ fn is_found_behind_a_living_master(kind: Kind) {
     until_true("the failure is told", seconds(30), || {
         let failure = kept.status()["last_failure"].clone();
         let output = failure["output"].to_string();
-        failure["words"].to_string().contains("no answer within 5 s") && output.contains("config.ru:")
+        failure["words"].to_string().contains("its workers end while they boot")
+            && output.contains("config.ru:")
     });
     assert!(!process::alive(master), "the old master is gone");
     mends(&kept.app);

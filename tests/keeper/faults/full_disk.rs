@@ -28,7 +28,7 @@ fn lives(kept: &Kept, words: &[&str]) {
 fn beside_the_control_socket(kind: Kind) {
     let mut disk = None;
     let kept = Kept::begin(kind, "", |_, dir| {
-        let full = SmallDisk::mount(&dir.join("control.d"), "0700");
+        let full = SmallDisk::mount(&dir.join("control.sock.d"), "0700");
         full.fill();
         disk = Some(full);
     });
