@@ -123,11 +123,6 @@ impl Handle {
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
-
-    /// Waits until its status changes; `false` when it never will again.
-    pub async fn changed(&mut self) -> bool {
-        self.status.changed().await.is_ok()
-    }
 }
 
 fn gone() -> Outcome {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use vestibule_config::{Restart, Signal};
 
 use super::app::App;
-use super::fallen::Fallen;
 use super::start::{Wait, until_it_answers};
 use super::trouble::Trouble;
 use super::workers::runs_in;
@@ -107,19 +106,7 @@ impl<T: Traffic> Keeper<T> {
             Ok(_) => Ok(()),
             Err(trouble) => Err(trouble),
         };
-        if self.app.as_ref().is_some_and(App::is_alive) {
-            self.up().await;
-        } else {
-            if let Some(app) = self.app.take() {
-                self.fallen = Some(Fallen::told(app));
-            }
-            self.gone();
-            self.traffic.release().await;
-            self.enter(Phase::Down);
-            if result.is_err() {
-                self.pause();
-            }
-        }
+        self.settle(result.is_err()).await;
         result?;
         let pid = self.app.as_ref().map_or(0, App::pid);
         Ok(format!("restarted, pid {pid}"))

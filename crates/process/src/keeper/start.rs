@@ -10,6 +10,7 @@ use vestibule_config::Start;
 use super::Keeper;
 use super::app::App;
 use super::crash_loop::crash_loop;
+use super::fallen::Fallen;
 use super::find::{Found, follow_the_listener};
 use super::successor::predecessor_of;
 use super::trouble::Trouble;
@@ -98,20 +99,29 @@ impl<T: Traffic> Keeper<T> {
             let failure = self.did_not_answer(wait).await;
             self.failed(failure);
         }
-        if self.app.is_some() {
-            self.up().await;
-        } else {
-            // The traffic finds out by itself that nobody is there, and waits for that.
-            self.traffic.release().await;
-            self.enter(Phase::Down);
-            // Also when it could not even be tried: who is in the way may go.
-            if result.is_err() {
-                self.pause();
-            }
-        }
+        self.settle(result.is_err()).await;
         result?;
         let pid = self.app.as_ref().map_or(0, App::pid);
         Ok(format!("started, pid {pid}"))
+    }
+
+    /// What a start or a restart ends in: up, if anything runs, also the old code or the release before; else down, until the next try
+    /// where it failed.
+    pub(super) async fn settle(&mut self, has_failed: bool) {
+        if self.app.as_ref().is_some_and(App::is_alive) {
+            return self.up().await;
+        }
+        if let Some(app) = self.app.take() {
+            self.fallen = Some(Fallen::told(app));
+        }
+        self.gone();
+        // The traffic finds out by itself that nobody is there, and waits for that.
+        self.traffic.release().await;
+        self.enter(Phase::Down);
+        // Also when it could not even be tried: who is in the way may go.
+        if has_failed {
+            self.pause();
+        }
     }
 
     /// A Vestibule before us may have been killed in the middle of a restart that leaves two of them.
