@@ -74,7 +74,15 @@ impl Route {
 impl Default for Listener {
     fn default() -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { address: ListenAddress::Tcp(address), reuse_port: true, backlog: 4096, proxy_protocol: false }
+        Self {
+            address: ListenAddress::Tcp(address),
+            reuse_port: true,
+            backlog: 4096,
+            proxy_protocol: false,
+            tls: None,
+            http2: false,
+            redirect: None,
+        }
     }
 }
 
@@ -154,6 +162,8 @@ impl Default for Limits {
             connections: 16384,
             connections_per_address: 1024,
             requests_per_connection: 10_000,
+            handshake_timeout: Duration::from_secs(10),
+            http2_streams: 100,
         }
     }
 }

@@ -30,6 +30,7 @@ mod route;
 pub mod routes;
 mod suggestion;
 mod syntax;
+mod tls;
 mod upstream;
 mod value;
 mod web_server;
@@ -40,6 +41,7 @@ pub use model::*;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};
 pub use process::*;
+pub use tls::*;
 pub use web_server::{PID_FILE_VARIABLE, SOCKET_VARIABLE};
 
 use document::Reader;

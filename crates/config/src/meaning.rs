@@ -130,6 +130,8 @@ fn limits(section: Section<'_>) -> Limits {
             default.requests_per_connection,
             value::integer(1..=1_000_000_000),
         ),
+        handshake_timeout: section.or("handshake_timeout", default.handshake_timeout, value::duration),
+        http2_streams: section.or("http2_streams", default.http2_streams, value::integer(1..=1000)),
     };
     section.later("requests", "leave it out");
     section.later("rate", "leave it out");

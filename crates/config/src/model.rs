@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::places::Places;
 use crate::process::{Control, Process};
 use crate::routes::Routes;
+use crate::tls::{Redirect, Tls};
 
 /// A whole configuration. An empty file gives [`Config::default`].
 #[derive(Debug, Clone)]
@@ -85,6 +86,13 @@ pub struct Listener {
     pub backlog: u32,
     /// Whether each connection begins with a PROXY protocol header, from a trusted peer. Default false.
     pub proxy_protocol: bool,
+    /// Whether and how it speaks TLS. Default not.
+    pub tls: Option<Tls>,
+    /// Whether it speaks HTTP/2 beside HTTP/1: over TLS as ALPN says, else to clients that begin with it (prior knowledge,
+    /// RFC 9113 3.3). Default true with `tls`, false without.
+    pub http2: bool,
+    /// Whether every request is sent to https instead. Default not.
+    pub redirect: Option<Redirect>,
 }
 
 /// An address to accept on.
@@ -215,6 +223,10 @@ pub struct Limits {
     pub connections_per_address: u32,
     /// Requests after which a connection is closed. Default 10000.
     pub requests_per_connection: u32,
+    /// Longest a TLS handshake may take. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Most requests under way at once on an HTTP/2 connection. Default 100.
+    pub http2_streams: u32,
 }
 
 /// `buffer = { request = true, response = true, memory = "64 KiB", disk = "1 GiB" }`

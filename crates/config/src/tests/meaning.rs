@@ -119,6 +119,8 @@ fn reads_every_key() {
         connections: 10,
         connections_per_address: 5,
         requests_per_connection: 1,
+        handshake_timeout: Duration::from_secs(10),
+        http2_streams: 100,
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.buffer, Buffer { request: false, response: false, memory: 0, disk: 2 << 30 });

@@ -1,0 +1,1 @@
+//! Certificates by name, their files, session tickets, client certificates, ACME challenges.
