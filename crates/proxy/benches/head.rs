@@ -1,13 +1,14 @@
 //! The cost of a head on its way through: parsing a request's, writing it for the application, parsing the answer's.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use vestibule_config::Fields;
 use vestibule_http1::{HeadLimits, Method, RequestHead, ResponseHead};
-use vestibule_proxy::{About, Peer, Request, RequestId, write_head};
+use vestibule_proxy::{About, Door, Peer, Request, RequestId, write_head};
 
 /// Shows the allocations of each bench; a bench without them shows none.
 #[global_allocator]
@@ -83,12 +84,11 @@ fn write_request(bencher: Bencher<'_, '_>, name: &str) {
     let mut head = RequestHead::default();
     assert_eq!(head.parse(bytes, &mut 0, &LIMITS), Ok(true));
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    let peer = Peer::new(Some(address), &[]);
+    let door = Door::plain(Peer::new(Some(address), &[]), Rc::default());
     let request = Request {
         head: &head,
         bytes,
-        peer: &peer,
-        is_tls: false,
+        door: &door,
         arrived: Instant::now(),
         arrived_at: SystemTime::now(),
         serial: 1,

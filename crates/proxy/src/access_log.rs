@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 use vestibule_config::AccessFormat;
-use vestibule_http1::{Name, Version};
+use vestibule_http1::Name;
 
 use crate::log_file::LogSender;
 use crate::request::Request;
@@ -147,13 +147,6 @@ fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-    }
-}
-
 fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
     let Entry { request, record, .. } = entry;
     let (head, bytes) = (request.head, request.bytes);
@@ -164,7 +157,7 @@ fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
         method: Text(head.method.of(bytes)),
         host: Text(head.host.of(bytes)),
         path: Text(head.target.of(bytes)),
-        protocol: protocol(head.version),
+        protocol: request.protocol(),
         status: entry.status,
         bytes: entry.bytes,
         duration_ms: milliseconds(request.arrived.elapsed()),
@@ -226,7 +219,7 @@ fn combined(out: &mut Vec<u8>, entry: &Entry<'_>) {
         apache_time(request.arrived_at),
         printable(head.method.of(bytes)),
         printable(head.target.of(bytes)),
-        protocol(head.version),
+        request.protocol(),
         entry.status,
         entry.bytes,
         quoted(Name::Referer),

@@ -75,7 +75,7 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
         let stays = match line.kind {
             Name::Other => !line.underscore || (about.fields.underscores && !is_disguised(name)),
             Name::XForwardedOther => {
-                request.peer.is_trusted && (!line.underscore || about.fields.underscores)
+                request.door.peer.is_trusted && (!line.underscore || about.fields.underscores)
             }
             kind => !is_of_this_hop(kind) && kind != Name::Host && !forwarded::is_replaced(kind),
         };

@@ -9,15 +9,15 @@ use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
 use ipnet::IpNet;
-use vestibule_http1::{Name, Version, field};
+use vestibule_http1::{Name, field};
 
 use crate::forward::About;
 use crate::request::{Request, is_trusted};
 
 /// The address that the request really comes from: the rightmost one that is not trusted.
 pub(crate) fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> IpAddr {
-    let mut client = request.peer.address;
-    if !request.peer.is_trusted {
+    let mut client = request.door.peer.address;
+    if !request.door.peer.is_trusted {
         return client;
     }
     let fields = request.head.fields.iter().rev().filter(|field| field.kind == Name::XForwardedFor);
@@ -37,7 +37,8 @@ pub(crate) fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> IpAddr
 
 /// Writes the fields that tell the application about the client.
 pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) {
-    let Request { head, bytes, peer, .. } = *request;
+    let Request { head, bytes, door, .. } = *request;
+    let peer = &door.peer;
     let told = |name: Name| if peer.is_trusted { head.field(bytes, name) } else { None };
 
     out.extend_from_slice(b"X-Forwarded-For: ");
@@ -58,7 +59,7 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) 
     }
     out.extend_from_slice(b"\r\n");
 
-    let own_proto: &[u8] = if request.is_tls { b"https" } else { b"http" };
+    let own_proto: &[u8] = if request.door.is_tls { b"https" } else { b"http" };
     let proto = told(Name::XForwardedProto).unwrap_or(own_proto);
     field(out, b"X-Forwarded-Proto", proto);
     let host = told(Name::XForwardedHost).unwrap_or_else(|| head.host.of(bytes));
@@ -76,7 +77,10 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) 
         write_forwarded(out, request, (host, proto));
     }
     if let Some(name) = &about.fields.via {
-        out.extend_from_slice(if head.version == Version::Http10 { b"Via: 1.0 " } else { b"Via: 1.1 " });
+        out.extend_from_slice(b"Via: ");
+        // The name of the protocol is left out where it is HTTP (RFC 9110 7.6.3).
+        out.extend_from_slice(request.protocol().trim_start_matches("HTTP/").as_bytes());
+        out.push(b' ');
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
@@ -118,7 +122,8 @@ fn write_address(out: &mut Vec<u8>, address: IpAddr) {
 /// and it is the client's that they want. A trusted peer that speaks only `X-Forwarded-For` is translated: Rack believes
 /// `Forwarded` before the others, and would take that peer for the client.
 fn write_forwarded(out: &mut Vec<u8>, request: &Request<'_>, (host, proto): (&[u8], &[u8])) {
-    let Request { head, bytes, peer, .. } = *request;
+    let Request { head, bytes, door, .. } = *request;
+    let peer = &door.peer;
     let values = |name: Name| {
         let fields = head.fields.iter().filter(move |field| peer.is_trusted && field.kind == name);
         fields.map(|field| field.value.of(bytes)).filter(|value| !value.is_empty())

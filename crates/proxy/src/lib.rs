@@ -23,7 +23,7 @@ pub use forward::is_of_this_hop;
 pub use forward::{About, write_head};
 pub use log_file::{LogError, LogFile};
 pub use page::{Body, explanation};
-pub use request::{Peer, Request};
+pub use request::{Door, Peer, Request, Rules};
 pub use request_id::RequestId;
 pub use respond::{CLIENT_LEFT, Own, bad_head, bad_start, slow_head};
 pub use stack::{Record, Response, stack};

@@ -18,7 +18,7 @@ impl RequestId {
     /// The identity of `request`: what a trusted peer calls it, or 32 hexadecimal digits at random.
     pub fn of(request: &Request<'_>) -> Self {
         let mut bytes = [0; LONGEST];
-        if request.peer.is_trusted
+        if request.door.peer.is_trusted
             && let Some(given) = request.head.field(request.bytes, Name::XRequestId)
             && !given.is_empty()
             && given.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_@.".contains(byte))

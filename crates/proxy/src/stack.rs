@@ -43,7 +43,7 @@ impl Record {
     pub fn of_refused(request: &Request<'_>) -> Self {
         Record {
             id: RequestId::of(request),
-            client: request.peer.address,
+            client: request.door.peer.address,
             route: None,
             upstream: None,
             trace: Trace::default(),

@@ -9,12 +9,16 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Version};
-use vestibule_proxy::{Outcome, Own, Peer, Record, Request, bad_head, bad_start, slow_head, stack};
-use vestibule_upstream::{Deadline, Stream};
+use vestibule_proxy::{Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, slow_head, stack};
+use vestibule_upstream::Deadline;
 
-use crate::exchange::{Exchange, write_with};
+use crate::client_stream::ClientStream;
+use crate::sink::Sink;
+
+use crate::exchange::Exchange;
 use crate::head::{self, Asked};
 use crate::house::{Ground, House, Place};
+use crate::http1::write_with;
 use crate::inbound::{Inbound, READ_SIZE};
 use crate::linger::{linger, linger_briefly};
 use crate::proxy_header::ProxyHeader;
@@ -46,9 +50,7 @@ pub(crate) enum Next {
 /// The other end of a connection.
 #[derive(Debug)]
 pub(crate) struct ClientSide {
-    peer: Peer,
-    /// Whether it speaks TLS with the proxy in front of us.
-    is_tls: bool,
+    door: Door,
     /// Whether its PROXY protocol header is still to come.
     awaits_header: bool,
     /// Requests it has had.
@@ -57,14 +59,14 @@ pub(crate) struct ClientSide {
 }
 
 impl ClientSide {
-    /// The one at `peer`, which begins with a PROXY protocol header if `awaits_header`.
-    pub(crate) fn new(peer: Peer, awaits_header: bool, place: Place) -> Self {
-        ClientSide { peer, is_tls: false, awaits_header, requests: 0, place }
+    /// The one behind `door`, which begins with a PROXY protocol header if `awaits_header`.
+    pub(crate) fn new(door: Door, awaits_header: bool, place: Place) -> Self {
+        ClientSide { door, awaits_header, requests: 0, place }
     }
 }
 
 /// Serves a client until its connection ends.
-pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: ClientSide) {
+pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, mut client: ClientSide) {
     let deadline = Deadline::after(house.limits().request_timeout);
     let seat = house.idle.seat();
     let mut next = Next::Park;
@@ -124,7 +126,7 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: Stream, mut client: Clie
 /// Serves the requests that come one after the other without a pause.
 async fn requests(
     house: &Rc<House>,
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     client: &mut ClientSide,
     deadline: &Deadline,
 ) -> Next {
@@ -154,7 +156,7 @@ async fn requests(
 /// Reads the PROXY protocol header: from then on the client is the one that the proxy speaks for.
 async fn introduction(
     house: &Rc<House>,
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     client: &mut ClientSide,
     deadline: &Deadline,
     ground: &mut Ground,
@@ -168,13 +170,13 @@ async fn introduction(
     };
     received.consume(header.len);
     client.awaits_header = false;
-    client.is_tls = header.is_tls;
+    client.door.is_tls |= header.is_tls;
     let Some(source) = header.source else { return Next::Park };
-    client.peer = Peer::new(Some(source), &house.worker.config.trusted_proxies);
-    if !client.peer.is_trusted
-        && let Err(refusal) = client.place.count_address(client.peer.address)
+    client.door.peer = Peer::new(Some(source), &house.worker.config.trusted_proxies);
+    if !client.door.peer.is_trusted
+        && let Err(refusal) = client.place.count_address(client.door.peer.address)
     {
-        if let Some(_refused) = house.refuse(stream, &client.peer, refusal) {
+        if let Some(_refused) = house.refuse(stream, &client.door.peer, refusal) {
             linger_briefly(house, stream).await;
         }
         return Next::Close;
@@ -193,7 +195,7 @@ enum NoHeader {
 /// Reads until the PROXY protocol header is whole. No byte of it extends the time limit.
 async fn read_header(
     house: &House,
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     deadline: &Deadline,
     received: &mut vestibule_upstream::Buffer,
 ) -> Result<ProxyHeader, NoHeader> {
@@ -225,7 +227,7 @@ async fn read_header(
 /// Reads one request and answers it.
 async fn request(
     house: &Rc<House>,
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     client: &mut ClientSide,
     deadline: &Deadline,
     ground: &mut Ground,
@@ -252,8 +254,7 @@ async fn request(
     let request = Request {
         head: &request_head,
         bytes: &bytes,
-        peer: &client.peer,
-        is_tls: client.is_tls,
+        door: &client.door,
         arrived,
         arrived_at,
         serial: house.worker.next_serial(),
@@ -286,7 +287,7 @@ enum Head {
 /// Reads until the head of a request is whole.
 async fn read_head(
     house: &House,
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     deadline: &Deadline,
     received: &mut vestibule_upstream::Buffer,
     scratch: &mut vestibule_proxy::Scratch,
@@ -321,7 +322,7 @@ async fn read_head(
 /// Answers what is not a request.
 async fn refuse(
     house: &House,
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     client: &ClientSide,
     scratch: &mut vestibule_proxy::Scratch,
     own: &Own,
@@ -333,8 +334,7 @@ async fn refuse(
     // What cannot be read has no method and no path; who sent it, when and why it was refused is all there is to log.
     let head = vestibule_http1::RequestHead::default();
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
-    let (peer, is_tls) = (&client.peer, client.is_tls);
-    let request = Request { head: &head, bytes: b"", peer, is_tls, arrived, arrived_at, serial };
+    let request = Request { head: &head, bytes: b"", door: &client.door, arrived, arrived_at, serial };
     let record = Record::of_refused(&request);
     let (status, sent) = (own.status, own.body.len() as u64);
     Exchange { house, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use vestibule_config::Limits;
 use vestibule_proxy::{Peer, Scratch, Worker};
-use vestibule_upstream::{Buffer, Stream};
+use vestibule_upstream::Buffer;
 
 use crate::census::{Census, Network};
+use crate::client_stream::ClientStream;
 use crate::idle::Idle;
 use crate::refusal::Refusal;
 
@@ -112,7 +113,12 @@ impl House {
     /// Tells a connection from `peer` why it is refused, without reading a request: one write to a socket that has room
     /// for it, or else none. What is given back is the right to read for a moment what the client sends; without it the
     /// connection has to be closed at once.
-    pub(crate) fn refuse(self: &Rc<Self>, stream: &Stream, peer: &Peer, refusal: Refusal) -> Option<Counted> {
+    pub(crate) fn refuse(
+        self: &Rc<Self>,
+        stream: &ClientStream,
+        peer: &Peer,
+        refusal: Refusal,
+    ) -> Option<Counted> {
         self.census.tally.count(refusal, peer.address);
         if refusal == Refusal::Untrusted || self.refused.get() >= MOST_REFUSED {
             return None;

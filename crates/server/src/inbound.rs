@@ -1,13 +1,14 @@
 //! The client's side of an HTTP/1 exchange: reading its body, noticing that it leaves, interim answers.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWrite;
 use vestibule_http1::{Chunk, ChunkDecoder, Framing, RequestHead, Version};
-use vestibule_upstream::{Buffer, Client, ClientError, Deadline, Stream};
+use vestibule_upstream::{Buffer, Client, ClientError, Deadline};
+
+use crate::client_stream::ClientStream;
+use crate::sink::{Exit, Sink};
 
 /// Room offered to one read from a client.
 pub(crate) const READ_SIZE: usize = 4 * 1024;
@@ -29,7 +30,7 @@ enum Body {
 /// One exchange, as the forwarding sees its client.
 #[derive(Debug)]
 pub(crate) struct Inbound<'a> {
-    pub(crate) stream: &'a mut Stream,
+    pub(crate) stream: &'a mut ClientStream,
     pub(crate) buffer: &'a mut Buffer,
     deadline: &'a Deadline,
     body: Body,
@@ -50,11 +51,13 @@ pub(crate) struct Inbound<'a> {
     to_continue: &'static [u8],
     /// Whether the last interim answer is written in part only.
     is_inside_interim: bool,
+    /// Whether something of the `100 Continue` may still wait on our side of the kernel.
+    is_unsent: bool,
 }
 
 impl<'a> Inbound<'a> {
     pub(crate) fn new(
-        stream: &'a mut Stream,
+        stream: &'a mut ClientStream,
         buffer: &'a mut Buffer,
         deadline: &'a Deadline,
         head: &RequestHead,
@@ -82,6 +85,7 @@ impl<'a> Inbound<'a> {
             version: head.version,
             to_continue: if expects { CONTINUE } else { b"" },
             is_inside_interim: false,
+            is_unsent: false,
         }
     }
 
@@ -183,8 +187,15 @@ impl Client for Inbound<'_> {
                 return Poll::Ready(Ok(0));
             }
             while !self.to_continue.is_empty() {
-                match ready!(Pin::new(&mut *self.stream).poll_write(cx, self.to_continue)) {
+                match ready!(self.stream.poll_send(cx, self.to_continue)) {
                     Ok(count) => self.to_continue = self.to_continue.get(count..).unwrap_or_default(),
+                    Err(_) => return Poll::Ready(Err(ClientError::Left)),
+                }
+                self.is_unsent = true;
+            }
+            if self.is_unsent {
+                match ready!(self.stream.poll_sent(cx)) {
+                    Ok(()) => self.is_unsent = false,
                     Err(_) => return Poll::Ready(Err(ClientError::Left)),
                 }
             }
@@ -219,9 +230,21 @@ impl Client for Inbound<'_> {
         // RFC 9110 15.2: none to a client of HTTP/1.0.
         while self.version == Version::Http11 && *written < head.len() {
             let rest = head.get(*written..).unwrap_or_default();
-            *written += ready!(Pin::new(&mut *self.stream).poll_write(cx, rest))?;
+            *written += ready!(self.stream.poll_send(cx, rest))?;
             self.is_inside_interim = *written < head.len();
         }
-        Poll::Ready(Ok(()))
+        self.stream.poll_sent(cx)
+    }
+}
+
+impl Exit for Inbound<'_> {
+    type Sink = ClientStream;
+
+    fn sink(&mut self) -> &mut ClientStream {
+        self.stream
+    }
+
+    fn client(&mut self) -> &mut dyn Client {
+        self
     }
 }

@@ -1,10 +1,12 @@
 //! The public side: listeners, connections, drain.
 
 mod census;
+mod client_stream;
 mod connection;
 mod exchange;
 mod head;
 mod house;
+mod http1;
 mod idle;
 mod inbound;
 mod linger;
@@ -14,6 +16,7 @@ mod pace;
 mod proxy_header;
 mod refusal;
 mod server;
+mod sink;
 mod tunnel;
 mod worker;
 

@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
-use vestibule_upstream::{Buffer, Deadline, Stream};
+use vestibule_upstream::{Buffer, Deadline};
+
+use crate::client_stream::ClientStream;
 
 use crate::house::{Counted, House};
 
@@ -22,21 +24,21 @@ const READ: usize = 32 * 1024;
 
 /// Closes our side and reads for a moment: a reset, which unread bytes would cause, takes our answer away from the
 /// client.
-pub(crate) async fn linger(house: &House, stream: &mut Stream) {
+pub(crate) async fn linger(house: &House, stream: &mut ClientStream) {
     linger_for(house, stream, TIME).await;
 }
 
 /// The same for a connection of which nothing was read.
-pub(crate) async fn linger_briefly(house: &House, stream: &mut Stream) {
+pub(crate) async fn linger_briefly(house: &House, stream: &mut ClientStream) {
     linger_for(house, stream, BRIEFLY).await;
 }
 
 /// Lets a client that was refused read why.
-pub(crate) async fn let_read(house: Rc<House>, mut stream: Stream, _refused: Counted) {
+pub(crate) async fn let_read(house: Rc<House>, mut stream: ClientStream, _refused: Counted) {
     linger_briefly(&house, &mut stream).await;
 }
 
-async fn linger_for(house: &House, stream: &mut Stream, most: Duration) {
+async fn linger_for(house: &House, stream: &mut ClientStream, most: Duration) {
     if poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_err() {
         return;
     }

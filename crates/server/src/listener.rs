@@ -4,11 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::{fmt, fs};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use vestibule_config::{ListenAddress, Listener as Settings};
+use vestibule_proxy::Rules;
 use vestibule_upstream::{DetachedStream, Stream};
 
 /// A bound address: one socket for each worker, or one socket that they share.
@@ -16,15 +19,37 @@ use vestibule_upstream::{DetachedStream, Stream};
 pub struct Bound {
     sockets: Vec<Socket>,
     address: Address,
-    proxy_protocol: bool,
+    settings: Arc<Settings>,
 }
 
 /// What one worker has of a bound address.
 #[derive(Debug)]
 pub(crate) struct Share {
     socket: Socket,
+    settings: Arc<Settings>,
+}
+
+/// How the connections of a listener are treated.
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
     /// Whether each connection has to begin with a PROXY protocol header.
     pub(crate) proxy_protocol: bool,
+    /// Whether HTTP/2 is spoken beside HTTP/1.
+    pub(crate) http2: bool,
+    /// What is done with all its requests.
+    pub(crate) rules: Rc<Rules>,
+}
+
+impl Share {
+    pub(crate) fn manner(&self) -> Manner {
+        let Settings { proxy_protocol, http2, redirect, tls, .. } = &*self.settings;
+        let rules = Rules {
+            redirect: *redirect,
+            hsts: None,
+            asks_certificates: tls.as_ref().is_some_and(|tls| tls.client.is_some()),
+        };
+        Manner { proxy_protocol: *proxy_protocol, http2: *http2, rules: Rc::new(rules) }
+    }
 }
 
 /// Where a listener really listens.
@@ -67,7 +92,7 @@ impl Bound {
             address = socket.local_addr()?.as_socket().unwrap_or(address);
             sockets.push(socket);
         }
-        Ok(Bound { sockets, address: Address::Tcp(address), proxy_protocol: settings.proxy_protocol })
+        Ok(Bound { sockets, address: Address::Tcp(address), settings: Arc::new(settings.clone()) })
     }
 
     fn unix(path: &Path, settings: &Settings) -> io::Result<Self> {
@@ -79,7 +104,7 @@ impl Bound {
         socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
         let inode = fs::metadata(path)?.ino();
         let address = Address::Unix(path.to_owned(), inode);
-        Ok(Bound { sockets: vec![socket], address, proxy_protocol: settings.proxy_protocol })
+        Ok(Bound { sockets: vec![socket], address, settings: Arc::new(settings.clone()) })
     }
 
     /// The share of each worker. What is left of it in this process closes with the workers.
@@ -88,7 +113,7 @@ impl Bound {
         (0..workers)
             .map(|worker| match self.sockets.get(worker % count) {
                 Some(socket) => {
-                    Ok(Share { socket: socket.try_clone()?, proxy_protocol: self.proxy_protocol })
+                    Ok(Share { socket: socket.try_clone()?, settings: Arc::clone(&self.settings) })
                 }
                 None => Err(io::ErrorKind::NotFound.into()),
             })

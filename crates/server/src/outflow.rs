@@ -1,14 +1,13 @@
 //! Bytes on their way to a client that may be slower than the application: in memory, then on disk, both bounded.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite;
 use vestibule_config::{Buffer, Limits};
-use vestibule_upstream::{PIECE, Spool, SpoolError, Store, Stream};
+use vestibule_upstream::{PIECE, Spool, SpoolError, Store};
 
 use crate::pace::Pace;
+use crate::sink::Sink;
 
 /// Bytes are written to the client when this much has come together, or when no more is there.
 pub(crate) const FLUSH: usize = 64 * 1024;
@@ -26,6 +25,8 @@ pub(crate) struct Outflow<'a> {
     /// Being written; the first `written` bytes are gone.
     out: &'a mut Vec<u8>,
     written: usize,
+    /// Whether what was written may still wait on our side of the kernel.
+    is_unsent: bool,
     disk: Option<OnDisk<'a>>,
     memory: usize,
     pace: Pace,
@@ -47,7 +48,7 @@ struct OnDisk<'a> {
 impl<'a> Outflow<'a> {
     /// A queue that begins with the bytes in `out`.
     pub(crate) fn new(out: &'a mut Vec<u8>, limits: &Limits) -> Self {
-        Outflow { out, written: 0, disk: None, memory: FLUSH, pace: Pace::new(limits) }
+        Outflow { out, written: 0, is_unsent: false, disk: None, memory: FLUSH, pace: Pace::new(limits) }
     }
 
     /// From now on takes as much as `buffer` allows, on disk when memory is full.
@@ -86,7 +87,7 @@ impl<'a> Outflow<'a> {
     /// Whether all is written.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting() == 0 && self.disk.as_ref().is_none_or(OnDisk::is_empty)
+        self.waiting() == 0 && !self.is_unsent && self.disk.as_ref().is_none_or(OnDisk::is_empty)
     }
 
     /// Whether more may be put in.
@@ -127,7 +128,7 @@ impl<'a> Outflow<'a> {
     ///
     /// # Errors
     /// When the client left, took too little, or a part of the answer cannot be read back.
-    pub(crate) fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Result<bool, FlowError> {
+    pub(crate) fn poll(&mut self, sink: &mut impl Sink, cx: &mut Context<'_>) -> Result<bool, FlowError> {
         let mut has_moved = false;
         if let Some(disk) = &mut self.disk
             && !disk.is_empty()
@@ -141,22 +142,33 @@ impl<'a> Outflow<'a> {
         }
         while self.written < self.out.len() {
             let rest = self.out.get(self.written..).unwrap_or_default();
-            match Pin::new(&mut *stream).poll_write(cx, rest) {
+            match sink.poll_send(cx, rest) {
                 Poll::Ready(Ok(count)) => {
                     self.written += count;
+                    self.is_unsent = true;
                     self.pace.wrote(count);
                     has_moved = true;
                 }
                 Poll::Ready(Err(_)) => return Err(FlowError::Client(WriteError::Left)),
-                Poll::Pending if self.pace.poll(stream, cx).is_ready() => {
+                Poll::Pending if self.pace.poll(sink, cx).is_ready() => {
+                    return Err(FlowError::Client(WriteError::Slow));
+                }
+                Poll::Pending => return Ok(has_moved),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        if self.is_unsent {
+            match sink.poll_sent(cx) {
+                Poll::Ready(Ok(())) => self.is_unsent = false,
+                Poll::Ready(Err(_)) => return Err(FlowError::Client(WriteError::Left)),
+                Poll::Pending if self.pace.poll(sink, cx).is_ready() => {
                     return Err(FlowError::Client(WriteError::Slow));
                 }
                 Poll::Pending => return Ok(has_moved),
             }
         }
         self.pace.caught_up();
-        self.out.clear();
-        self.written = 0;
         Ok(has_moved)
     }
 }

@@ -4,7 +4,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use vestibule_config::Limits;
-use vestibule_upstream::{Deadline, Stream};
+use vestibule_upstream::Deadline;
+
+use crate::sink::Sink;
 
 /// Watches one client while it has bytes to take: over each `limits.send_timeout` it has to take some, and as many as
 /// `limits.send_rate` asks.
@@ -47,14 +49,14 @@ impl Pace {
     ///
     /// The kernel asks for more only when a third of its megabytes is free, so what counts is what the client has
     /// acknowledged.
-    pub(crate) fn poll(&mut self, stream: &Stream, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, sink: &impl Sink, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting.is_none() {
             self.waiting = Some(Deadline::after(self.window));
-            self.delivered = self.delivered_by_now(stream);
+            self.delivered = self.delivered_by_now(sink);
         }
         while let Some(waiting) = &self.waiting {
             ready!(waiting.poll(cx));
-            let now = self.delivered_by_now(stream);
+            let now = self.delivered_by_now(sink);
             if now.saturating_sub(self.delivered) < self.least() {
                 return Poll::Ready(());
             }
@@ -71,8 +73,8 @@ impl Pace {
         i64::try_from(least).unwrap_or(i64::MAX).max(1)
     }
 
-    fn delivered_by_now(&self, stream: &Stream) -> i64 {
-        let queued = stream.undelivered().unwrap_or_default();
+    fn delivered_by_now(&self, sink: &impl Sink) -> i64 {
+        let queued = sink.undelivered().unwrap_or_default();
         i64::try_from(self.written).unwrap_or(i64::MAX).saturating_sub(i64::from(queued))
     }
 }

@@ -6,8 +6,28 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use vestibule_upstream::{Buffer, Deadline, Stream};
+
+use crate::client_stream::ClientStream;
+
+/// One side of a tunnel.
+pub(crate) trait Side: AsyncRead + AsyncWrite + Unpin {
+    /// Ready when there is something to read, or perhaps.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Side for Stream {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_readable(self, cx)
+    }
+}
+
+impl Side for ClientStream {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ClientStream::poll_readable(self, cx)
+    }
+}
 
 /// Room offered to one read.
 const READ_SIZE: usize = 16 * 1024;
@@ -20,13 +40,11 @@ const READ_SIZE: usize = 16 * 1024;
 /// # Errors
 /// The socket's that failed first; `TimedOut` after `silence` in which nothing moved either way.
 pub(crate) async fn run(
-    client: &mut Stream,
+    client: &mut impl Side,
     early: &mut Buffer,
     upstream: &mut Stream,
     silence: Duration,
 ) -> io::Result<u64> {
-    // The kernel finds out earlier when a client is gone without a word.
-    client.keep_alive();
     let mut to_upstream = Direction { bytes: std::mem::take(early), ..Direction::default() };
     let mut to_client = Direction::default();
     let deadline = Deadline::after(silence);
@@ -52,6 +70,8 @@ struct Direction {
     /// Read and not yet written.
     bytes: Buffer,
     carried: u64,
+    /// Whether something of what was written may still wait on our side of the kernel.
+    is_unsent: bool,
     /// The sender will send no more.
     has_ended: bool,
     /// And the receiver has been told.
@@ -61,7 +81,7 @@ struct Direction {
 impl Direction {
     /// Moves what can be moved at once, one read at most. Gives whether anything moved; if not, the task is woken when
     /// something can.
-    fn poll(&mut self, from: &mut Stream, to: &mut Stream, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll(&mut self, from: &mut impl Side, to: &mut impl Side, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut has_moved = false;
         if self.bytes.is_empty() && !self.has_ended {
             // The buffer comes with the bytes: most tunnels are silent most of the time.
@@ -78,12 +98,20 @@ impl Direction {
                     let count = count?;
                     self.carried += count as u64;
                     self.bytes.consume(count);
+                    self.is_unsent = true;
                     has_moved = true;
                 }
                 Poll::Pending => return Ok(has_moved),
             }
         }
         self.bytes = Buffer::default();
+        if self.is_unsent {
+            match Pin::new(&mut *to).poll_flush(cx) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => return Ok(has_moved),
+            }
+            self.is_unsent = false;
+        }
         if self.has_ended && !self.is_done && Pin::new(&mut *to).poll_shutdown(cx)?.is_ready() {
             self.is_done = true;
             has_moved = true;

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use vestibule_proxy::{Peer, Worker};
+use vestibule_proxy::{Door, Peer, Worker};
 use vestibule_upstream::{Stream, deadline};
 
 use crate::census::Census;
+use crate::client_stream::ClientStream;
 use crate::connection::{self, ClientSide};
 use crate::house::House;
 use crate::linger::let_read;
-use crate::listener::{Listener, Share};
+use crate::listener::{Listener, Manner, Share};
 use crate::refusal::Refusal;
 use crate::server::{Cut, Phase};
 
@@ -48,11 +49,11 @@ pub(crate) fn run(
         let ticking = Rc::clone(&house);
         let mut memory = Memory { samples: vec![0; house.worker.upstreams.len()], until_report: 0 };
         tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut memory)));
-        let listeners: Vec<(Listener, bool)> = shares
+        let listeners: Vec<(Listener, Manner)> = shares
             .into_iter()
             .map(|share| {
-                let proxy_protocol = share.proxy_protocol;
-                Ok((Listener::new(share)?, proxy_protocol))
+                let manner = share.manner();
+                Ok((Listener::new(share)?, manner))
             })
             .collect::<io::Result<_>>()?;
         let accepting: Vec<_> = listeners
@@ -107,11 +108,7 @@ fn tick(house: &House, memory: &mut Memory) -> bool {
 }
 
 /// Accepts until it is time to drain; then takes what the kernel has accepted in our name, and stops listening.
-async fn accept(
-    house: Rc<House>,
-    (listener, proxy_protocol): (Listener, bool),
-    mut phase: watch::Receiver<Phase>,
-) {
+async fn accept(house: Rc<House>, (listener, manner): (Listener, Manner), mut phase: watch::Receiver<Phase>) {
     let mut has_failed = false;
     loop {
         let accepted = tokio::select! {
@@ -122,7 +119,7 @@ async fn accept(
         match accepted {
             Ok((stream, address)) => {
                 has_failed = false;
-                welcome(&house, stream, address, proxy_protocol);
+                welcome(&house, stream, address, &manner);
             }
             Err(error) if is_one_connections(&error) => {}
             Err(error) => {
@@ -136,7 +133,7 @@ async fn accept(
     }
     match listener.close() {
         Ok(rest) => {
-            rest.into_iter().for_each(|(stream, address)| welcome(&house, stream, address, proxy_protocol));
+            rest.into_iter().for_each(|(stream, address)| welcome(&house, stream, address, &manner));
         }
         Err(error) => tracing::warn!(%error, "cannot take over the last connections"),
     }
@@ -144,11 +141,12 @@ async fn accept(
 
 /// Gives a connection a task of its own, or refuses it. This never waits: whatever there are too many of, accepting
 /// goes on.
-fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, proxy_protocol: bool) {
+fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, manner: &Manner) {
+    let stream = ClientStream::Plain(stream);
     let peer = Peer::new(address, &house.worker.config.trusted_proxies);
     // What has no address cannot have too many connections; a proxy speaks for many.
     let counted = address.is_some() && !peer.is_trusted;
-    let admitted = if proxy_protocol && !peer.is_trusted {
+    let admitted = if manner.proxy_protocol && !peer.is_trusted {
         Err(Refusal::Untrusted)
     } else {
         house.place().and_then(|mut place| {
@@ -160,7 +158,8 @@ fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, proxy_pro
     };
     match admitted {
         Ok(place) => {
-            let client = ClientSide::new(peer, proxy_protocol, place);
+            let door = Door::plain(peer, Rc::clone(&manner.rules));
+            let client = ClientSide::new(door, manner.proxy_protocol, place);
             tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, client));
         }
         Err(refusal) => {

@@ -1,12 +1,13 @@
 //! The head of a request: read the same however it comes in, and sent on in one form that has one meaning.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime};
 
 use vestibule_config::Fields;
 use vestibule_http1::{Framing, HeadLimits, Method, Name, RequestError, RequestHead, Span, Version, field};
-use vestibule_proxy::{About, Peer, Request, RequestId, write_head};
+use vestibule_proxy::{About, Door, Peer, Request, RequestId, write_head};
 
 use super::growth::{Head, grows_to_one_result, is_the_same_in_pieces, show, whole};
 use super::lines::{Lines, is_token, number};
@@ -168,9 +169,9 @@ struct Sender<'a> {
 impl Sender<'_> {
     /// The head as the application gets it, and the identity it was given if it had none.
     fn sent(&self, head: &RequestHead, bytes: &[u8], id: Option<RequestId>) -> (Vec<u8>, RequestId) {
-        let peer = Peer { address: ADDRESS, is_trusted: self.is_trusted };
+        let door = Door::plain(Peer { address: ADDRESS, is_trusted: self.is_trusted }, Rc::default());
         let (arrived, arrived_at) = (Instant::now(), SystemTime::UNIX_EPOCH);
-        let request = Request { head, bytes, peer: &peer, is_tls: false, arrived, arrived_at, serial: 1 };
+        let request = Request { head, bytes, door: &door, arrived, arrived_at, serial: 1 };
         let id = id.unwrap_or_else(|| RequestId::of(&request));
         let mut out = Vec::new();
         write_head(&mut out, &request, About { client: ADDRESS, id: &id, fields: self.fields }, true);

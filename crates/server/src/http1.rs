@@ -1,0 +1,197 @@
+//! Answers over HTTP/1.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+use vestibule_config::Limits;
+use vestibule_http1::Method;
+use vestibule_proxy::{CLIENT_LEFT, Outcome, Own, Response};
+use vestibule_upstream::Answer;
+
+use crate::client_stream::ClientStream;
+use crate::connection::Next;
+use crate::exchange::{End, Exchange};
+use crate::head::{self, Asked, BodyFraming};
+use crate::inbound::Inbound;
+use crate::outflow::{FLUSH, FlowError, Outflow, WriteError};
+use crate::tunnel;
+
+/// Writes `bytes` and empties it.
+pub(crate) async fn write_all(
+    stream: &mut ClientStream,
+    bytes: &mut Vec<u8>,
+    limits: &Limits,
+) -> Result<(), WriteError> {
+    let mut flow = Outflow::new(bytes, limits);
+    poll_fn(|cx| {
+        loop {
+            match flow.poll(stream, cx) {
+                Ok(_) if flow.is_empty() => return Poll::Ready(Ok(())),
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(FlowError::Client(error)) => return Poll::Ready(Err(error)),
+                Err(FlowError::Disk(_)) => return Poll::Ready(Err(WriteError::Left)),
+            }
+        }
+    })
+    .await
+}
+
+/// Writes `bytes`, which it empties, and then `rest`, with no more than a piece of that in memory.
+pub(crate) async fn write_with(
+    stream: &mut ClientStream,
+    bytes: &mut Vec<u8>,
+    rest: &[u8],
+    limits: &Limits,
+) -> Result<(), WriteError> {
+    write_all(stream, bytes, limits).await?;
+    for piece in rest.chunks(FLUSH) {
+        bytes.extend_from_slice(piece);
+        write_all(stream, bytes, limits).await?;
+    }
+    Ok(())
+}
+
+impl Exchange<'_> {
+    /// Sends the answer and logs how that went.
+    pub(crate) async fn respond(
+        &mut self,
+        response: Response,
+        mut inbound: Inbound<'_>,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        out.clear();
+        let has_left = matches!(&response, Response::Own(own) if own.status == CLIENT_LEFT);
+        if !has_left && inbound.is_inside_interim() {
+            // Whatever we wrote now would be taken for a part of that.
+            return self.fail(&WriteError::Slow);
+        }
+        match response {
+            Response::Own(own) => self.respond_own(&own, inbound, out).await,
+            Response::Upstream(answer) => {
+                // While the application still takes the body from the client, it is not ours to skip.
+                let may_keep = self.request.head.keep_alive
+                    && !self.house.is_draining()
+                    && !answer.reads_from_client()
+                    && inbound.is_read();
+                self.respond_upstream(answer, inbound, out, may_keep).await
+            }
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        let head = self.request.head;
+        Asked { version: head.version, method: head.method_kind, takes_trailers: false }
+    }
+
+    async fn respond_own(&mut self, own: &Own, mut inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
+        self.status = own.status;
+        if own.status == CLIENT_LEFT {
+            self.log(Outcome::ClientLeft, &own.why);
+            return Next::Abort;
+        }
+        let is_read = inbound.is_read();
+        let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
+        let rest = head::write_own(out, own, self.asked(), keep, &self.house.worker);
+        self.sent = if self.request.head.method_kind == Method::Head { 0 } else { own.body.len() as u64 };
+        match write_with(inbound.stream, out, rest, self.house.limits()).await {
+            Ok(()) => {
+                self.log(Outcome::Answered, &own.why);
+                match (keep, is_read) {
+                    (true, _) => Next::Park,
+                    (false, true) => Next::Close,
+                    (false, false) => Next::Linger,
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    async fn respond_upstream(
+        &mut self,
+        mut answer: Answer,
+        mut inbound: Inbound<'_>,
+        out: &mut Vec<u8>,
+        may_keep: bool,
+    ) -> Next {
+        let Some((head, bytes)) = answer.head() else { return Next::Abort };
+        let mut asked = self.asked();
+        let framing = BodyFraming::of(head.body, asked);
+        asked.takes_trailers =
+            framing == BodyFraming::Chunked && self.request.head.takes_trailers(self.request.bytes);
+        let keep = may_keep && framing != BodyFraming::UntilClose;
+        self.status = head.status;
+        let is_buffered = self.is_buffered(head, bytes);
+        head::write(out, (head, bytes), asked, keep, &self.house.worker);
+        if head.status == 101 {
+            return self.tunnel(answer, inbound, out).await;
+        }
+        if asked.takes_trailers {
+            answer.keep_trailers();
+        }
+        let head_len = out.len() as u64;
+        let mut flow = Outflow::new(out, self.house.limits());
+        if let Some(buffer) = is_buffered {
+            flow.buffer(buffer, &self.house.worker.store);
+        }
+        match self.pass_on(&mut answer, &mut inbound, &mut flow, (framing, head_len)).await {
+            End::Client(error) => {
+                if error == WriteError::Slow {
+                    // Else the kernel would keep what was written for as long as the client likes.
+                    inbound.stream.reset_on_close();
+                }
+                self.fail(&error)
+            }
+            End::Broken(why) => {
+                if framing == BodyFraming::UntilClose {
+                    // An orderly end would make what came look whole (RFC 9112 8).
+                    inbound.stream.reset_on_close();
+                }
+                self.log(Outcome::Broken, &why);
+                Next::Abort
+            }
+            End::Whole => {
+                self.log(Outcome::Answered, "");
+                if keep {
+                    Next::Park
+                } else if inbound.is_read() {
+                    Next::Close
+                } else {
+                    Next::Linger
+                }
+            }
+        }
+    }
+
+    async fn tunnel(&mut self, answer: Answer, inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
+        let Some((mut upstream, early)) = answer.into_tunnel() else { return Next::Abort };
+        out.extend_from_slice(early.filled());
+        let Inbound { stream, buffer, .. } = inbound;
+        let _tunnel = self.house.count_tunnel();
+        // The kernel finds out earlier when a client is gone without a word.
+        stream.keep_alive();
+        let silence = self.upstream().map_or(Duration::MAX, |upstream| upstream.config.timeout.tunnel);
+        let outcome = match write_all(stream, out, self.house.limits()).await {
+            Ok(()) => tunnel::run(stream, buffer, &mut upstream, silence).await,
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        match outcome {
+            Ok(sent) => {
+                self.sent = sent + early.len() as u64;
+                self.log(Outcome::Tunnel, "");
+            }
+            Err(error) => self.log(Outcome::Tunnel, &error.to_string()),
+        }
+        Next::Abort
+    }
+
+    fn fail(&mut self, error: &WriteError) -> Next {
+        match error {
+            WriteError::Left => self.log(Outcome::ClientLeft, "the client left inside its answer"),
+            WriteError::Slow => self.log(Outcome::ClientSlow, "the client did not take its answer"),
+        }
+        Next::Abort
+    }
+}

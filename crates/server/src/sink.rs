@@ -1,0 +1,37 @@
+//! Where the bytes of an answer go: a connection, or one stream of several on it.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use vestibule_upstream::Client;
+
+/// What takes bytes towards a client.
+pub(crate) trait Sink {
+    /// Takes bytes from the front of `bytes`; gives how many. What it took may still wait here: see
+    /// [`poll_sent`](Self::poll_sent).
+    ///
+    /// # Errors
+    /// When the client is gone.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Ready when all that it took is on its way.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Bytes on their way that the client has not acknowledged, as far as that is known.
+    fn undelivered(&self) -> Option<u32>;
+}
+
+/// A door by which a request came and its answer leaves.
+pub(crate) trait Exit: Client {
+    /// Where the answer goes.
+    type Sink: Sink;
+
+    /// Where the answer goes.
+    fn sink(&mut self) -> &mut Self::Sink;
+
+    /// As the upload of a request's rest knows it.
+    fn client(&mut self) -> &mut dyn Client;
+}
