@@ -99,6 +99,20 @@ fn unix(path: &str) -> Result<PathBuf, Problem> {
 
 fn tcp(text: &str, example: &str) -> Result<SocketAddr, Problem> {
     let wrong = |why: String, instead: String| Err(Problem::new(why).instead(instead));
+    if let Some((address, words)) = text.split_once(' ') {
+        // As `listen 443 ssl http2` of Nginx.
+        let colon = if address.contains(':') { "" } else { "0.0.0.0:" };
+        let more = match words {
+            words if words.contains("ssl") => ", and below it tls = { certificate = \"…\", key = \"…\" }",
+            words if words.contains("proxy_protocol") => ", and below it proxy_protocol = true",
+            words if words.contains("http2") => ", and below it http2 = true",
+            _ => "",
+        };
+        return wrong(
+            format!("{text:?} has more in it than an address"),
+            format!("write address = \"{colon}{address}\"{more}"),
+        );
+    }
     if let Some((scheme, rest)) = text.split_once("://") {
         let host = rest.trim_end_matches('/').trim_end_matches(':');
         return wrong(format!("{text:?} is a URL ({scheme}), not an address"), format!("write \"{host}\""));
@@ -144,6 +158,6 @@ fn tcp(text: &str, example: &str) -> Result<SocketAddr, Problem> {
 }
 
 /// A port written in digits only: Rust's own reader would take `+80`.
-fn port_number(text: &str) -> Option<u16> {
+pub(crate) fn port_number(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -50,6 +50,11 @@ impl Reader {
         &self.source
     }
 
+    /// How much is wrong so far.
+    pub(crate) fn found(&self) -> usize {
+        self.problems.borrow().len() + self.unknown.borrow().len()
+    }
+
     /// Notes a problem with what is written at `span`.
     pub(crate) fn report(&self, span: Range<usize>, problem: Problem) {
         self.problems.borrow_mut().push(problem.at(Some(self.source.place(span))));
@@ -98,6 +103,11 @@ impl<'d> Section<'d> {
         Self { reader, kind, table: None, span: 0..0, asked: RefCell::default(), later: RefCell::default() }
     }
 
+    /// Who reads the document that it is in.
+    pub(crate) fn reader(&self) -> &'d Reader {
+        self.reader
+    }
+
     /// The value of a key, which is known from now on.
     pub(crate) fn value(&self, key: &'static str) -> Option<Written<'d>> {
         let mut asked = self.asked.borrow_mut();
@@ -140,6 +150,16 @@ impl<'d> Section<'d> {
         example: &str,
         read: impl Fn(&DeValue<'_>) -> Result<T, Problem>,
     ) -> Vec<T> {
+        self.found_list(key, example, read).into_iter().map(|found| found.value).collect()
+    }
+
+    /// As [`Section::list`], with the place of each value.
+    pub(crate) fn found_list<T>(
+        &self,
+        key: &'static str,
+        example: &str,
+        read: impl Fn(&DeValue<'_>) -> Result<T, Problem>,
+    ) -> Vec<Found<T>> {
         let Some(written) = self.value(key) else { return Vec::new() };
         let DeValue::Array(array) = written.get_ref() else {
             let problem = Problem::new(format!("`{key}` is a list, not {}", describe(written.get_ref())));
@@ -147,7 +167,9 @@ impl<'d> Section<'d> {
             return Vec::new();
         };
         let element = |element: Written<'_>| {
-            read(element.get_ref()).map_err(|problem| self.reader.report(element.span(), problem)).ok()
+            let value = read(element.get_ref());
+            let value = value.map_err(|problem| self.reader.report(element.span(), problem)).ok()?;
+            Some(Found { value, span: element.span() })
         };
         array.iter().filter_map(element).collect()
     }
@@ -222,7 +244,9 @@ impl<'d> Section<'d> {
         let asked = self.asked.borrow();
         let is_another = |written: &str| written != key && asked.contains(&written);
         let resembles = |(written, _): (Found<String>, _)| {
-            !is_another(&written.value) && suggestion::nearest(&written.value, [key]).is_some()
+            !is_another(&written.value)
+                && (suggestion::nearest(&written.value, [key]).is_some()
+                    || suggestion::is_foreign(&written.value, key, self.kind))
         };
         self.is_written() && !self.entries().into_iter().any(resembles)
     }

@@ -9,6 +9,7 @@ use crate::address;
 use crate::document::{Reader, Section, Written};
 use crate::model::{ListenAddress, Listener, UpstreamAddress};
 use crate::problem::Problem;
+use crate::tls::{self, WrittenTls};
 use crate::upstream::ReadUpstream;
 use crate::value;
 
@@ -18,8 +19,13 @@ const KIND: &str = "in [[listen]]";
 pub(crate) struct ReadListener {
     pub(crate) meaning: Listener,
     pub(crate) address: Option<Range<usize>>,
+    /// An address that is wrong has been reported; the default in its place clashes with nothing.
+    is_stand_in: bool,
     /// Where it asks for a PROXY header or not, if it does.
     proxy_protocol: Option<Range<usize>>,
+    /// Whether `tls` is written, right or wrong.
+    pub(crate) is_tls: bool,
+    pub(crate) tls: Option<WrittenTls>,
     /// Where the listener itself is written, for those that have no address.
     table: Range<usize>,
 }
@@ -46,28 +52,29 @@ pub(crate) fn read_all(reader: &Reader, top: &Section<'_>) -> Vec<ReadListener> 
     }
     let mut listeners: Vec<ReadListener> = Vec::new();
     for section in sections {
-        // An address that is wrong has been reported; the default in its place clashes with nothing.
-        let wrong = section.has("address");
         let listener = read(section);
-        let clash = listeners.iter().find(|earlier| clash(earlier, &listener));
-        if let Some(earlier) = clash.filter(|_| !wrong || listener.address.is_some()) {
+        if let Some(earlier) = listeners.iter().find(|earlier| clash(earlier, &listener)) {
             let line = reader.source().line(earlier.place().start);
             let problem = Problem::new(format!("this address is taken by the listener on line {line}"));
             reader.report(listener.place(), problem.instead("leave one of them out, or choose another port"));
         }
         listeners.push(listener);
     }
+    tls::settle(reader, &mut listeners);
     listeners
 }
 
 fn read(section: Section<'_>) -> ReadListener {
     let default = Listener::default();
     let address = section.read("address", address::listen);
+    let is_stand_in = section.has("address") && address.is_none();
     let reuse_port = section.read("reuse_port", value::boolean);
     let backlog = section.or("backlog", default.backlog, value::integer(1..=65535));
     let proxy_protocol = section.read("proxy_protocol", value::boolean);
-    section.later("tls", "leave it out, and end TLS in front of Vestibule");
-    section.later("http2", "leave it out");
+    let tls = tls::read(&section);
+    let is_tls = section.has("tls");
+    let http2 = section.or("http2", is_tls, value::boolean);
+    let redirect = section.read("redirect", tls::redirect);
     section.later("http3", "leave it out");
     section.later("addresses", "write a [[listen]] for each address");
 
@@ -76,6 +83,14 @@ fn read(section: Section<'_>) -> ReadListener {
     if let Some(found) = reuse_port.as_ref().filter(|found| found.value && is_unix) {
         let problem = Problem::new("`reuse_port` is for TCP only: a Unix socket has one accept queue");
         section.report(found.span.clone(), problem.instead("leave it out here"));
+    }
+    if let Some(found) = redirect.as_ref().filter(|_| is_tls) {
+        let problem = Problem::new(
+            "`redirect` is for a listener without `tls`: with it every request is https already",
+        );
+        let instead =
+            "leave it out here, and write it in the [[listen]] for plain HTTP, such as that of port 80";
+        section.report(found.span.clone(), problem.instead(instead));
     }
     section.finish();
     let (address, span) = address.map_or((default.address, None), |found| (found.value, Some(found.span)));
@@ -86,18 +101,24 @@ fn read(section: Section<'_>) -> ReadListener {
             reuse_port,
             backlog,
             proxy_protocol: proxy_protocol.as_ref().map_or(default.proxy_protocol, |found| found.value),
-            tls: default.tls,
-            http2: default.http2,
-            redirect: default.redirect,
+            tls: tls.as_ref().map(|tls| tls.meaning.clone()),
+            http2,
+            redirect: redirect.map(|found| found.value),
         },
         address: span,
+        is_stand_in,
         proxy_protocol: proxy_protocol.map(|found| found.span),
+        is_tls,
+        tls,
         table,
     }
 }
 
 /// Whether the kernel would refuse the second of two listeners.
 fn clash(one: &ReadListener, other: &ReadListener) -> bool {
+    if one.is_stand_in || other.is_stand_in {
+        return false;
+    }
     match (&one.meaning.address, &other.meaning.address) {
         (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => overlap(one, other),
         (one, other) => one == other,

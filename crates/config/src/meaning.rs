@@ -11,7 +11,7 @@ use crate::error_page::{self, WrittenPage};
 use crate::fields;
 use crate::listener::{self, refuse_forwarding_to_ourselves, refuse_headers_of_nobody};
 use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
-use crate::places::Places;
+use crate::places::{Places, TlsPlaces};
 use crate::problem::Problem;
 use crate::process;
 use crate::route;
@@ -48,7 +48,7 @@ pub(crate) fn config(
 
     let workers = top.read("workers", value::integer::<usize>(1..=MOST_WORKERS));
     let workers = workers.and_then(|found| found.value.try_into().ok()).unwrap_or(default.workers);
-    let listeners = listener::read_all(reader, &top);
+    let mut listeners = listener::read_all(reader, &top);
     let upstreams = upstream::read_all(reader, &top, web_server);
     let buffer = buffer::read(top.section("buffer", "in [buffer]"), default.buffer);
     let (routes, route_settings) = route::read_all(reader, &top, &upstreams, buffer);
@@ -69,7 +69,6 @@ pub(crate) fn config(
     let (control, control_socket) =
         control::read(reader, top.section("control", "in [control]"), &listeners, &upstreams);
 
-    top.later("tls", "leave it out, and end TLS in front of Vestibule");
     top.later("files", "leave it out, and let the application answer");
     for key in ["cache", "metrics"] {
         top.later(key, "leave it out");
@@ -79,6 +78,7 @@ pub(crate) fn config(
     let places = Places {
         source: Some(reader.source().clone()),
         listeners: listeners.iter().map(|listener| listener.address.clone()).collect(),
+        tls: listeners.iter_mut().map(|listener| TlsPlaces::of(listener.tls.take())).collect(),
         upstreams: upstreams.iter().map(|upstream| upstream.address.clone()).collect(),
         maintenance: upstreams.iter().map(|upstream| upstream.maintenance.clone()).collect(),
         disk_directory,

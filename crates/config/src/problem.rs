@@ -11,12 +11,18 @@ const SHOWN: usize = 120;
 const LONGEST_MESSAGE: usize = 400;
 
 /// The text of a configuration and the file that it came from.
-#[derive(Debug)]
 pub(crate) struct Source {
     file: PathBuf,
     text: String,
     /// Offset of the first byte of each line.
     lines: Vec<usize>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text may have a secret in it, which does not belong in a log.
+        f.debug_struct("Source").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl Source {
@@ -28,6 +34,11 @@ impl Source {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where the file is, for paths that are written without their root.
+    pub(crate) fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
     }
 
     /// Line number, counted from 1, of a byte offset.

@@ -3,6 +3,26 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod acme;
+mod certbot;
+mod certificates;
+mod client;
+mod contact;
+mod directory;
+mod domain;
+mod eab;
+mod file;
+mod fitness;
+mod hsts;
+mod redirect;
+mod version;
+mod written;
+
+pub(crate) use file::WrittenFile;
+pub(crate) use fitness::settle;
+pub(crate) use redirect::redirect;
+pub(crate) use written::{WrittenTls, read};
+
 /// `tls = { … }`. At least one pair of files, or `acme`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
@@ -69,7 +89,8 @@ pub struct Acme {
     pub directory: String,
     /// Where account and certificates are kept. Default `/var/lib/vestibule/acme`.
     pub store: PathBuf,
-    /// The ways to prove that the names are ours, the preferred first. Default both.
+    /// The ways to prove that the names are ours, the preferred first. Default: tls-alpn-01, and http-01 where a listener is
+    /// without TLS; that one first unless a listener with these names is on port 443.
     pub challenges: Vec<Challenge>,
     /// Roots for the directory's own certificate, PEM; `None` for those that are known everywhere.
     pub authorities: Option<PathBuf>,
@@ -118,4 +139,11 @@ impl std::fmt::Debug for Eab {
 pub struct Redirect {
     /// The port of the https address; 443 is not written into it.
     pub port: u16,
+}
+
+impl Acme {
+    /// The directory of Let's Encrypt.
+    pub const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+    /// Where account and certificates are kept by default.
+    pub const STORE: &str = "/var/lib/vestibule/acme";
 }

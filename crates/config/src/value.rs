@@ -11,8 +11,19 @@ use toml::de::DeValue;
 use crate::problem::Problem;
 use crate::suggestion;
 
-/// Longest duration that can be written; more is a mistake, and would overflow clocks.
+/// Longest duration that can be written where nothing else is said; more is a mistake, and would overflow clocks.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Units of durations, and their milliseconds.
+const UNITS: &[(&str, u64)] = &[
+    ("ms", 1),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 24 * 3_600_000),
+    ("w", 7 * 24 * 3_600_000),
+    ("y", 365 * 24 * 3_600_000),
+];
 
 /// A value in a few words, for messages.
 pub(crate) fn describe(value: &DeValue<'_>) -> String {
@@ -68,12 +79,37 @@ fn plain(value: &DeValue<'_>) -> Option<u64> {
     u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// A duration that may be zero: `"500ms"`, `"30s"`, `"2m"`, `"1h"`.
+/// A duration that may be zero, up to a year: `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"90d"`.
 pub(crate) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Problem> {
+    milliseconds(value)?.filter(|&duration| duration <= LONGEST).ok_or_else(|| {
+        Problem::new(format!("{} is longer than a year", quoted(value))).instead("write at most \"8760h\"")
+    })
+}
+
+/// A duration that may be zero, up to `longest`, which `written` is.
+pub(crate) fn duration_up_to(
+    longest: Duration,
+    written: &'static str,
+) -> impl FnOnce(&DeValue<'_>) -> Result<Duration, Problem> {
+    move |value| {
+        milliseconds(value)?.filter(|&duration| duration <= longest).ok_or_else(|| {
+            Problem::new(format!("{} is too long", quoted(value)))
+                .instead(format!("write at most \"{written}\""))
+        })
+    }
+}
+
+/// The text of a value as it is written.
+fn quoted(value: &DeValue<'_>) -> String {
+    format!("{:?}", value.as_str().unwrap_or_default())
+}
+
+/// Any duration; `None` when it is too long to count.
+fn milliseconds(value: &DeValue<'_>) -> Result<Option<Duration>, Problem> {
     let DeValue::String(text) = value else {
         let instead = match plain(value) {
             Some(number) => format!("write its unit too: \"{number}s\" or \"{number}ms\""),
-            None => "write a number and ms, s, m or h, such as \"30s\"".to_owned(),
+            None => "write a number and ms, s, m, h, d, w or y, such as \"30s\"".to_owned(),
         };
         return Err(expected("a duration", value, instead));
     };
@@ -85,27 +121,21 @@ pub(crate) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Problem>
         return wrong("a whole number, in a smaller unit: \"1500ms\" for one and a half seconds".to_owned());
     }
     if digits.is_empty() {
-        return wrong("a number and ms, s, m or h, such as \"30s\"".to_owned());
+        return wrong("a number and ms, s, m, h, d, w or y, such as \"30s\"".to_owned());
     }
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "" => return wrong(format!("its unit too: \"{digits}s\" or \"{digits}ms\"")),
-        other if other.contains(|c: char| c.is_ascii_digit()) => {
-            return wrong("it in one unit: \"90s\" for one minute and a half".to_owned());
-        }
-        other => {
-            return wrong(match unit_meant(other) {
-                Some(unit) => format!("\"{digits}{unit}\""),
-                None => format!("\"{digits}\" followed by ms, s, m or h"),
-            });
-        }
-    };
-    let duration = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
-    duration.map(Duration::from_millis).filter(|&duration| duration <= LONGEST).ok_or_else(|| {
-        Problem::new(format!("{text:?} is longer than a year")).instead("write at most \"8760h\"")
+    if let Some((_, milliseconds)) = UNITS.iter().find(|(name, _)| *name == unit) {
+        let number = digits.parse::<u64>().ok();
+        return Ok(number.and_then(|number| number.checked_mul(*milliseconds)).map(Duration::from_millis));
+    }
+    if unit.is_empty() {
+        return wrong(format!("its unit too: \"{digits}s\" or \"{digits}ms\""));
+    }
+    if unit.contains(|c: char| c.is_ascii_digit()) {
+        return wrong("it in one unit: \"90s\" for one minute and a half".to_owned());
+    }
+    wrong(match unit_meant(unit) {
+        Some(unit) => format!("\"{digits}{unit}\""),
+        None => format!("\"{digits}\" followed by ms, s, m, h, d (days), w (weeks) or y (365 days)"),
     })
 }
 
@@ -116,6 +146,9 @@ fn unit_meant(written: &str) -> Option<&'static str> {
         "s" | "sec" | "secs" | "second" | "seconds" => Some("s"),
         "m" | "min" | "mins" | "minute" | "minutes" => Some("m"),
         "h" | "hr" | "hrs" | "hour" | "hours" => Some("h"),
+        "d" | "day" | "days" => Some("d"),
+        "w" | "wk" | "week" | "weeks" => Some("w"),
+        "y" | "yr" | "yrs" | "year" | "years" | "a" => Some("y"),
         _ => None,
     }
 }

@@ -7,13 +7,13 @@ use super::{assert_wrong, wrong, wrong_once};
 const BAD: &str = r#"wrokers = 2                                  # 1 unknown key `wrokers`
 workers = 0                                  # 11 out of bounds
 trusted_proxies = ["nope", "127.0.0.1", 3]   # 20 neither a network | 41 expected text
-tls = {}                                     # 1 `tls` at the top level is not supported yet
+tls = {}                                     # 1 unknown key `tls` at the top level
 connections = 5                              # 1 unknown key `connections` at the top level
 
 [[listen]]
 address = "0.0.0.0:99999"                    # 11 not a port
 backlog = "many"                             # 11 expected a whole number
-tls = { certificate = "a" }                  # 1 `tls` in [[listen]] is not supported yet
+tls = { certificate = "a" }                  # 23 this certificate has no key
 
 [[listen]]
 address = "127.0.0.1:80"
@@ -21,6 +21,14 @@ address = "127.0.0.1:80"
 [[listen]]
 	address = "0.0.0.0:80"                      # 12 listener on line 13
 reuseport = true                             # 1 unknown key `reuseport`
+redirect = "http"                            # 12 nowhere to send clients to
+
+[[listen]]
+tls.certificates = [{ certificate = "a.pem" }, { key = "" }] # 37 no key | 56 not the path | 56 no certificate
+tls.acme = { domains = ["*.example.com", "a:1"], eab = { id = "a" } } # 25 many names | 42 a port | 56 no `key`
+tls.client = { required = 1 }                # 14 which clients' certificates count | 27 expected true or false
+tls.minimum = "1.1"                          # 15 no version of TLS here
+tls.hsts = { age = "1s", preload = true }    # 36 hstspreload.org
 
 [[listen]]
 address = "systemd:web"                      # 11 systemd are not supported yet
@@ -58,7 +66,7 @@ path = "/b"
 path = "/c"
 upstream = "b"
 
-[[route]]                                    # 1 route on line 51
+[[route]]                                    # 1 route on line 59
 path = "/c"
 upstream = "c"
 
@@ -181,6 +189,21 @@ fn names_the_key_that_was_meant() {
         ("route = [{ buffer.requests = true }]", "write `request`"),
         ("[limits]\nmemory = 1", "`memory` belongs in [buffer]"),
         ("[[listen]]\nport = 80", "after the host in `address`"),
+        ("tls = {}", "`tls` belongs in [[listen]]"),
+        ("[[listen]]\nhtpp2 = true", "write `http2`"),
+        ("[[listen]]\ncertificate = \"a\"", "write tls = { certificate = "),
+        ("[[listen]]\nssl_certificate = \"a\"", "write tls = { certificate = "),
+        ("[[listen]]\nssl = \"on\"", "write tls = { certificate = "),
+        ("[[listen]]\nhsts = \"1y\"", "write tls = { hsts = "),
+        ("[[listen]]\nssl_protocols = \"TLSv1.2 TLSv1.3\"", "write minimum = \"1.2\" or \"1.3\" in `tls`"),
+        ("[[listen]]\nssl_ciphers = \"HIGH\"", "leave it out"),
+        ("[[listen]]\nssl_client_certificate = \"ca.pem\"", "write client = { authorities = "),
+        ("[[listen]]\nssl_verify_client = \"on\"", "required = true } in `tls`"),
+        ("[[listen]]\nadd_header = \"Strict-Transport-Security max-age=1\"", "write hsts = \"1y\" in `tls`"),
+        ("[[listen]]\nreturn = \"301 https://$host$request_uri\"", "write redirect = \"https\""),
+        ("[[listen]]\nredirects = \"https\"", "write `redirect`"),
+        ("email = \"ops@example.com\"", "write `contact` in `acme`"),
+        ("[limits]\nhttp2_max_concurrent_streams = 1", "write `http2_streams`"),
         ("[limits]\nconnections_per_adress = 1", "write `connections_per_address`"),
         ("[limits]\nlimit_conn = 1", "write `connections_per_address` in [limits]"),
         ("[[listen]]\nproxy-protocol = true", "write `proxy_protocol`"),

@@ -10,6 +10,7 @@ use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
 use crate::process::Process;
+use crate::tls::Redirect;
 use crate::web_server::WebServer;
 
 const EXAMPLE: &str = include_str!("../../../../config/vestibule.toml");
@@ -54,7 +55,8 @@ fn its_examples_are_right() {
     let config = right(&everything());
     assert_eq!(config.upstreams[0].health, Some(Health::of("/up")));
     assert_eq!(config.workers.get(), 2);
-    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.listeners.len(), 5);
+    its_examples_of_tls_show_the_defaults(&config.listeners);
     assert_eq!(upstream_of(&config, b"www.example.com", b"/api/users"), Some(UpstreamId(1)));
     assert_eq!(upstream_of(&config, b"www.example.com", b"/"), Some(UpstreamId(0)));
     assert!(config.route_settings.iter().any(|route| route.buffer != config.buffer));
@@ -75,6 +77,24 @@ fn its_examples_are_right() {
     assert_eq!((app.memory, app.cpu), (shorter.processes[0].memory, shorter.processes[0].cpu));
 }
 
+/// What it says of `tls` is what holds where nothing is written, but for what has no default.
+fn its_examples_of_tls_show_the_defaults(listeners: &[Listener]) {
+    assert_eq!(listeners[0].redirect, Some(Redirect { port: 443 }));
+    let tls: Vec<_> = listeners.iter().filter_map(|listener| listener.tls.as_ref()).collect();
+    assert_eq!(tls.len(), 3);
+    let shortest = "[[listen]]\ntls = { certificate = \"/etc/vestibule/fullchain.pem\", key = \"/etc/vestibule/privkey.pem\", \
+                    client = { authorities = \"/etc/vestibule/clients.pem\" }, hsts = \"1y\" }";
+    let mut expected = right(shortest).listeners[0].tls.clone().expect("tls");
+    expected.client.as_mut().expect("client").revoked = Some("/etc/vestibule/revoked.pem".into());
+    assert_eq!(tls[0], &expected);
+    let shortest = "[[listen]]\naddress = \"[::]:443\"\ntls.acme.domains = [\"example.com\", \"www.example.com\"]\n[[listen]]";
+    let mut expected = right(shortest).listeners[0].tls.clone().expect("tls");
+    let (written, usual) = (tls[2].acme.clone().expect("acme"), expected.acme.as_mut().expect("acme"));
+    usual.contact = vec!["ops@example.com".to_owned()];
+    (usual.authorities, usual.eab) = (written.authorities, written.eab);
+    assert_eq!(tls[2], &expected);
+}
+
 #[test]
 fn it_has_every_key_and_no_other() {
     let text = everything();
@@ -89,6 +109,12 @@ fn it_has_every_key_and_no_other() {
         let table = match kind {
             "at the top level" => "",
             "in [[listen]]" => "listen.",
+            "in `tls` of [[listen]]" => "listen.tls.",
+            "in `certificates` of `tls`" => "listen.tls.certificates.",
+            "in `client` of `tls`" => "listen.tls.client.",
+            "in `hsts` of `tls`" => "listen.tls.hsts.",
+            "in `acme` of `tls`" => "listen.tls.acme.",
+            "in `eab` of `acme`" => "listen.tls.acme.eab.",
             "in [[route]]" => "route.",
             "in `buffer` of [[route]]" => "route.buffer.",
             "in [limits]" => "limits.",

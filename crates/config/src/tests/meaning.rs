@@ -5,6 +5,7 @@ use super::{assert_same, assert_wrong, right, upstream_of, wrong};
 use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
+use crate::tls::Redirect;
 use crate::web_server::WebServer;
 
 #[test]
@@ -32,6 +33,8 @@ fn reads_every_key() {
         reuse_port = false
         backlog = 128
         proxy_protocol = true
+        http2 = true
+        redirect = "https:8443"
         [[listen]]
         address = "unix:/run/public.sock"
         [upstream.web]
@@ -61,6 +64,8 @@ fn reads_every_key() {
         connections = 10
         connections_per_address = 5
         requests_per_connection = 1
+        handshake_timeout = "3s"
+        http2_streams = 250
         [log]
         access = "combined"
         output = "/var/log/access.log"
@@ -74,6 +79,9 @@ fn reads_every_key() {
         reuse_port: false,
         backlog: 128,
         proxy_protocol: true,
+        tls: None,
+        http2: true,
+        redirect: Some(Redirect { port: 8443 }),
     };
     let unix = Listener {
         address: ListenAddress::Unix("/run/public.sock".into()),
@@ -119,8 +127,8 @@ fn reads_every_key() {
         connections: 10,
         connections_per_address: 5,
         requests_per_connection: 1,
-        handshake_timeout: Duration::from_secs(10),
-        http2_streams: 100,
+        handshake_timeout: Duration::from_secs(3),
+        http2_streams: 250,
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.buffer, Buffer { request: false, response: false, memory: 0, disk: 2 << 30 });

@@ -1,5 +1,6 @@
 //! Tests of the crate's promises, by subject.
 
+mod acme;
 mod environment;
 mod error_pages;
 mod errors;
@@ -9,6 +10,7 @@ mod mutation;
 mod process;
 mod process_values;
 mod routes;
+mod tls;
 mod values;
 
 use std::path::Path;

@@ -51,6 +51,9 @@ const PIECES: &[&str] = &[
     "{socket}",
     "command = ",
     "\"KILL\"",
+    "hsts = ",
+    "acme",
+    "certificate = ",
 ];
 
 /// Configurations of processes.
@@ -58,6 +61,15 @@ const PROCESSES: &[&str] = &[
     "[process.app]\ncommand = [\"puma\", \"unix://{socket}\"]\nrestart = \"replace\"\nenvironment = { A = \"b\", C = 1 }\n",
     "[process.app]\nstop_sequence = [\"QUIT\", \"30s\", \"term\", 11, \"kill\"]\nrestart_signal = \"USR1\"\nmemory = \"1 GiB\"\n",
     "process.b = { pid_file = \"/a\", start_command = [\"a\"], cpu = { above = 9, times = [3, 5] } }\ncontrol.socket = \"/a\"\n",
+];
+
+/// Configurations of listeners with TLS.
+const TLS: &[&str] = &[
+    "[[listen]]\ntls = { certificate = \"live/a/fullchain.pem\", key = \"/b\", minimum = \"1.3\", hsts = \"1y\" }\nhttp2 = true\n",
+    "[[listen]]\nredirect = \"https:8443\"\n[[listen]]\naddress = \"[::]:443\"\ntls.certificates = [{ certificate = \"a\", key = \"b\" }]\n",
+    "listen = [{ tls.acme = { domains = [\"a.example\", \"b.example\"], contact = \"mailto:a@b.c\", challenges = [\"tls-alpn-01\"] } }]\n",
+    "[[listen]]\ntls.acme = { domains = [\"a.b\"], directory = \"https://a/b\", key = \"rsa\", eab = { id = \"a\", key = \"YWJj\" } }\n",
+    "[[listen]]\n[listen.tls]\nclient = { authorities = \"a\", required = false }\nhsts = { age = \"2y\", subdomains = true, preload = true }\nkey = \"a\"\n",
 ];
 
 fn mutate(random: &mut fastrand::Rng, text: &str) -> String {
@@ -99,7 +111,7 @@ fn mutated_input_gets_an_answer_with_places_in_order() {
         "buffer = { request = true, memory = \"1 KiB\" }\ndisk.most = 0\nfields.via = \"a\"\n[[route]]\nbuffer.disk = \"1 MiB\"\n",
         "[error_pages]\n404 = \"/a.html\"\n503 = [\"/b.html\", \"/b.json\", \"/b.txt\"]\n[[listen]]\nproxy_protocol = true\n",
     ];
-    let seeds = [&seeds[..], PROCESSES].concat();
+    let seeds = [&seeds[..], PROCESSES, TLS].concat();
     let mut random = fastrand::Rng::with_seed(7);
     let (mut right, mut not_toml, mut wrong) = (0, 0, 0);
     for round in 0..40_000 {

@@ -12,6 +12,10 @@ fn reads_durations() {
         ("1h", 3_600_000),
         (" 30 s ", 30_000),
         ("8760h", 31_536_000_000),
+        ("1d", 86_400_000),
+        ("2w", 1_209_600_000),
+        ("365d", 31_536_000_000),
+        ("1y", 31_536_000_000),
     ] {
         let config = right(&format!("[limits]\nidle_timeout = \"{text}\""));
         assert_eq!(config.limits.idle_timeout, Duration::from_millis(milliseconds), "{text}");
@@ -32,7 +36,12 @@ fn refuses_what_is_no_duration() {
         ("\"1m30s\"", "not a duration", "one unit"),
         ("\"30 seconds\"", "not a duration", "write \"30s\""),
         ("\"5min\"", "not a duration", "write \"5m\""),
-        ("\"1d\"", "not a duration", "ms, s, m or h"),
+        ("\"1month\"", "not a duration", "\"1\" followed by ms, s, m, h, d (days), w (weeks) or y"),
+        ("\"2 days\"", "not a duration", "write \"2d\""),
+        ("\"1 year\"", "not a duration", "write \"1y\""),
+        ("\"1D\"", "not a duration", "write \"1d\""),
+        ("\"366d\"", "longer than a year", "8760h"),
+        ("\"2y\"", "longer than a year", "8760h"),
         ("\"0s\"", "zero", "at least \"1ms\""),
         ("\"8761h\"", "longer than a year", "8760h"),
         ("\"99999999999999999999h\"", "longer than a year", "8760h"),
@@ -110,6 +119,8 @@ fn refuses_numbers_out_of_bounds() {
         ("limits.connections = 4294967297", 22, "out of bounds"),
         ("limits.connections_per_address = 0", 34, "out of bounds"),
         ("limits.requests_per_connection = 0", 34, "out of bounds"),
+        ("limits.http2_streams = 0", 24, "out of bounds"),
+        ("limits.http2_streams = 1001", 24, "out of bounds"),
         ("limits.requests_per_connection = 4294967296", 34, "out of bounds"),
     ] {
         assert_wrong(text, (1, column), message, "from 1 to");
@@ -142,6 +153,11 @@ fn refuses_wrong_listener_addresses() {
         ("unix:/a\\u0000b", "NUL", "such as"),
         (&long, "has 108 bytes", "at most 107"),
         ("systemd:web", "not supported yet", "the address itself"),
+        ("443 ssl http2", "more in it than an address", "\"0.0.0.0:443\", and below it tls = {"),
+        ("[::]:443 ssl", "more in it than an address", "\"[::]:443\", and below it tls = {"),
+        ("80 proxy_protocol", "more in it than an address", "and below it proxy_protocol = true"),
+        ("127.0.0.1:80 http2", "more in it than an address", "and below it http2 = true"),
+        ("0.0.0.0:80 default_server", "more in it than an address", "write address = \"0.0.0.0:80\""),
         ("", "not an address", "host:port"),
     ] {
         assert_wrong(&format!("[[listen]]\naddress = \"{address}\""), (2, 11), message, instead);
