@@ -52,6 +52,11 @@ pub enum Name {
     Http2Settings,
     MaxForwards,
     Version,
+    Cookie,
+    StrictTransportSecurity,
+    /// `Client-Cert`, `Client-Cert-Chain` (RFC 9440), or any that begins with `X-SSL-Client-`: what a certificate says of the
+    /// client.
+    ClientCertificate,
 }
 
 impl Name {
@@ -65,9 +70,15 @@ impl Name {
             (3, _) => pick(name, [(b"via", Name::Via)]),
             (4, _) => pick(name, [(b"host", Name::Host), (b"date", Name::Date)]),
             (5, _) => pick(name, [(b"proxy", Name::Proxy)]),
-            (6, _) => {
-                pick(name, [(b"accept", Name::Accept), (b"server", Name::Server), (b"expect", Name::Expect)])
-            }
+            (6, _) => pick(
+                name,
+                [
+                    (b"accept", Name::Accept),
+                    (b"server", Name::Server),
+                    (b"expect", Name::Expect),
+                    (b"cookie", Name::Cookie),
+                ],
+            ),
             (7, _) => pick(
                 name,
                 [
@@ -89,9 +100,14 @@ impl Name {
             (10, b'u') => pick(name, [(b"user-agent", Name::UserAgent)]),
             (10, b'k') => pick(name, [(b"keep-alive", Name::KeepAlive)]),
             (10, b'x') => pick(name, [(b"x-sendfile", Name::XSendfile)]),
-            (11, _) => {
-                pick(name, [(b"retry-after", Name::RetryAfter), (b"x-client-ip", Name::XForwardedOther)])
-            }
+            (11, _) => pick(
+                name,
+                [
+                    (b"retry-after", Name::RetryAfter),
+                    (b"x-client-ip", Name::XForwardedOther),
+                    (b"client-cert", Name::ClientCertificate),
+                ],
+            ),
             (12, _) => pick(
                 name,
                 [
@@ -125,6 +141,7 @@ impl Name {
                 ],
             ),
             (16, b'p') => pick(name, [(b"proxy-connection", Name::ProxyConnection)]),
+            (17, b'c') => pick(name, [(b"client-cert-chain", Name::ClientCertificate)]),
             (17, b't') => pick(name, [(b"transfer-encoding", Name::TransferEncoding)]),
             (17, b'x') => pick(
                 name,
@@ -139,17 +156,23 @@ impl Name {
             ),
             (18, b'p') => pick(name, [(b"proxy-authenticate", Name::ProxyAuthenticate)]),
             (19, _) => pick(name, [(b"proxy-authorization", Name::ProxyAuthorization)]),
-            (25, _) => pick(name, [(b"proxy-authentication-info", Name::ProxyAuthenticationInfo)]),
+            (25, b'p') => pick(name, [(b"proxy-authentication-info", Name::ProxyAuthenticationInfo)]),
+            (25, b's') => pick(name, [(b"strict-transport-security", Name::StrictTransportSecurity)]),
             _ => Name::Other,
         };
-        const FORWARDED: &[u8] = b"x-forwarded-";
-        if kind == Name::Other
-            && first == b'x'
-            && name.get(..FORWARDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED))
-        {
-            return Name::XForwardedOther;
-        }
-        kind
+        if kind == Name::Other && first == b'x' { by_beginning(name) } else { kind }
+    }
+}
+
+/// Which of the names that are known by their beginning `name` is.
+fn by_beginning(name: &[u8]) -> Name {
+    let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    if begins(b"x-forwarded-") {
+        Name::XForwardedOther
+    } else if begins(b"x-ssl-client-") {
+        Name::ClientCertificate
+    } else {
+        Name::Other
     }
 }
 
@@ -182,7 +205,7 @@ pub struct Field {
 mod tests {
     use super::*;
 
-    const KNOWN: [(&str, Name); 46] = [
+    const KNOWN: [(&str, Name); 51] = [
         ("Client-IP", Name::XForwardedOther),
         ("X-Client-IP", Name::XForwardedOther),
         ("X-Forwarded-Prefix", Name::XForwardedOther),
@@ -229,6 +252,11 @@ mod tests {
         ("HTTP2-Settings", Name::Http2Settings),
         ("Max-Forwards", Name::MaxForwards),
         ("Version", Name::Version),
+        ("Cookie", Name::Cookie),
+        ("Strict-Transport-Security", Name::StrictTransportSecurity),
+        ("Client-Cert", Name::ClientCertificate),
+        ("Client-Cert-Chain", Name::ClientCertificate),
+        ("X-SSL-Client-S-DN", Name::ClientCertificate),
     ];
 
     #[test]
@@ -242,20 +270,23 @@ mod tests {
 
     #[test]
     fn a_name_that_is_nearly_known_is_another() {
-        const FORWARDED: &str = "X-Forwarded-";
         for (text, _) in KNOWN {
-            let rest = if text.starts_with(FORWARDED) { Name::XForwardedOther } else { Name::Other };
+            let (beginning, rest) = match text {
+                _ if text.starts_with("X-Forwarded-") => ("X-Forwarded-", Name::XForwardedOther),
+                _ if text.starts_with("X-SSL-Client-") => ("X-SSL-Client-", Name::ClientCertificate),
+                _ => ("", Name::Other),
+            };
             let longer = format!("{text}x");
             assert_eq!(Name::classify(longer.as_bytes()), rest, "{longer}");
             let mut changed = text.as_bytes().to_vec();
             for at in 0..changed.len() {
-                let other = if at < FORWARDED.len() { Name::Other } else { rest };
+                let other = if at < beginning.len() { Name::Other } else { rest };
                 let was = std::mem::replace(&mut changed[at], b'~');
                 assert_eq!(Name::classify(&changed), other, "{text} with ~ at {at}");
                 changed[at] = was;
             }
         }
-        for other in ["", "X", "Cookie", "X_Forwarded_For", "Transfer_Encoding", "Content_Length"] {
+        for other in ["", "X", "Cookies", "X_Forwarded_For", "Transfer_Encoding", "Content_Length"] {
             assert_eq!(Name::classify(other.as_bytes()), Name::Other, "{other}");
         }
     }

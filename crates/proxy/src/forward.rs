@@ -70,6 +70,7 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
     out.extend_from_slice(b" HTTP/1.1\r\n");
     field(out, b"Host", head.host.of(bytes));
     let nominates = head.nominates_fields();
+    let mut has_cookie = false;
     for line in &head.fields {
         let name = line.name.of(bytes);
         let stays = match line.kind {
@@ -77,16 +78,23 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
             Name::XForwardedOther => {
                 request.door.peer.is_trusted && (!line.underscore || about.fields.underscores)
             }
+            // Ours to say, unless TLS ended at a proxy that we trust.
+            Name::ClientCertificate => {
+                request.door.peer.is_trusted && !request.door.rules.asks_certificates && !line.underscore
+            }
             kind => !is_of_this_hop(kind) && kind != Name::Host && !forwarded::is_replaced(kind),
         };
         if !stays || (nominates && head.is_nominated(bytes, name)) {
             continue;
         }
         match line.kind {
+            Name::Cookie if !std::mem::replace(&mut has_cookie, true) => write_cookies(out, request, name),
+            Name::Cookie => {}
             Name::MaxForwards if head.method_kind == Method::Options => write_max_forwards(out, request),
             _ => field(out, name, line.value.of(bytes)),
         }
     }
+    out.extend_from_slice(&request.door.certificate);
     forwarded::write(out, request, about);
     match offered(request) {
         Some(offer) => {
@@ -96,6 +104,19 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
         None if !keeps_connection => out.extend_from_slice(b"Connection: close\r\n"),
         None => {}
     }
+}
+
+/// Writes all cookies as one line (RFC 9113 8.2.3): of several, Puma would join them with a comma, which parts no cookies, and Thin would take
+/// the last.
+fn write_cookies(out: &mut Vec<u8>, request: &Request<'_>, name: &[u8]) {
+    out.extend_from_slice(name);
+    let mut separator: &[u8] = b": ";
+    for line in request.head.fields.iter().filter(|line| line.kind == Name::Cookie) {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(line.value.of(request.bytes));
+        separator = b"; ";
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What the client offers to change the protocol to. Not HTTP/2: behind us it would be a way past all checks. A WebSocket

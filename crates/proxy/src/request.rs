@@ -61,6 +61,12 @@ impl Door {
     pub fn plain(peer: Peer, rules: Rc<Rules>) -> Self {
         Door { peer, is_tls: false, is_http2: false, certificate: Box::default(), rules }
     }
+
+    /// `Strict-Transport-Security` of answers that leave by it and have none.
+    #[must_use]
+    pub fn hsts(&self) -> Option<&str> {
+        self.rules.hsts.as_deref().filter(|_| self.is_tls)
+    }
 }
 
 /// A request whose head is whole.

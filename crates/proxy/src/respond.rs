@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use vestibule_config::{Config, PageKind};
+use vestibule_config::{Config, PageKind, Redirect};
 use vestibule_http1::RequestError;
 use vestibule_upstream::{ClientError, Error, MaintenancePage, Refused, Upstream};
 
@@ -15,6 +15,9 @@ use crate::request::Request;
 const RETRY_AFTER: u32 = 5;
 /// The same when the operator stopped it: that takes minutes.
 const RETRY_AFTER_STOP: u32 = 30;
+
+/// The port that is not written into an https address (RFC 9110 4.2.2).
+const HTTPS_PORT: u16 = 443;
 
 /// The methods that pass, of those that are registered; others pass too.
 const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -35,6 +38,8 @@ pub struct Own {
     pub retry_after: Option<u32>,
     /// `Allow`.
     pub allow: Option<&'static str>,
+    /// `Location`.
+    pub location: Option<Vec<u8>>,
     /// Whether the connection must not be used again.
     pub close: bool,
     /// For the log: why.
@@ -91,8 +96,53 @@ pub(crate) fn options() -> Own {
         body: Body::Made(Vec::new()),
         retry_after: None,
         allow: Some(ALLOW),
+        location: None,
         close: false,
         why: Cow::Borrowed(""),
+    }
+}
+
+/// The answer of a listener that sends everybody to https: the same, on the other port.
+pub(crate) fn redirect(config: &Config, to: Redirect, request: &Request<'_>) -> Own {
+    let Request { head, bytes, .. } = *request;
+    let host = without_port(head.host.of(bytes));
+    if host.is_empty() {
+        return refused(config, 400, "no host to be sent to over https", request);
+    }
+    let mut location = Vec::with_capacity(16 + host.len() + head.path_and_query.len());
+    location.extend_from_slice(b"https://");
+    location.extend_from_slice(host);
+    if to.port != HTTPS_PORT {
+        location.push(b':');
+        location.extend_from_slice(itoa::Buffer::new().format(to.port).as_bytes());
+    }
+    head.write_path_and_query(bytes, &mut location);
+    // RFC 9110 15.4.9: unlike 301, it lets a form keep its method and its body.
+    let mut own = answer(config, 308, &Accept::of(request), None);
+    own.location = Some(location);
+    own
+}
+
+/// A host as it stands in Host, without its port.
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|&byte| byte == b':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or(host),
+        _ => host,
+    }
+}
+
+/// The answer to an authority that asks whether a name is ours (RFC 8555 8.3).
+pub(crate) fn key_authorization(text: &str) -> Own {
+    Own {
+        status: 200,
+        content_type: "application/octet-stream",
+        body: Body::Made(text.as_bytes().to_vec()),
+        retry_after: None,
+        allow: None,
+        location: None,
+        close: false,
+        why: Cow::Borrowed("an ACME challenge"),
     }
 }
 
@@ -126,6 +176,7 @@ fn answer(config: &Config, status: u16, accept: &Accept<'_>, first: Option<&Main
         body: page.body,
         retry_after: None,
         allow: None,
+        location: None,
         close: false,
         why: Cow::Borrowed(""),
     }

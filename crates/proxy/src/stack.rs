@@ -65,7 +65,7 @@ pub async fn stack(
         upstream: None,
         trace: Trace::default(),
     };
-    if let Some(own) = end_here(worker, request) {
+    if let Some(own) = challenge(worker, request).or_else(|| end_here(worker, request)) {
         return (Response::Own(own), record);
     }
     let host = request.head.host.of(request.bytes);
@@ -94,9 +94,22 @@ pub async fn stack(
     (response, record)
 }
 
+/// The answer to an ACME challenge that stands now, on whatever listener without TLS it is asked for; others may be the application's.
+fn challenge(worker: &Worker, request: &Request<'_>) -> Option<Own> {
+    if worker.challenges.is_empty() || !matches!(request.head.method_kind, Method::Get | Method::Head) {
+        return None;
+    }
+    let path = str::from_utf8(request.head.path(request.bytes)).ok()?;
+    let token = path.strip_prefix("/.well-known/acme-challenge/")?;
+    worker.challenges.key_authorization(token).map(|text| respond::key_authorization(&text))
+}
+
 /// The answer to a request that is for us, or that no application may see.
 fn end_here(worker: &Worker, request: &Request<'_>) -> Option<Own> {
     let head = request.head;
+    if let Some(to) = request.door.rules.redirect {
+        return Some(respond::redirect(&worker.config, to, request));
+    }
     let refused = |status, why| Some(respond::refused(&worker.config, status, why, request));
     if head.expect_unknown {
         return refused(417, "an expectation other than 100-continue");

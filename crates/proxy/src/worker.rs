@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use vestibule_config::Config;
 use vestibule_http1::RequestHead;
+use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
 use crate::access_log::AccessLog;
@@ -21,6 +22,8 @@ pub struct Worker {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Where bodies go that memory does not take.
     pub store: Arc<Store>,
+    /// The answers to ACME challenges that stand now.
+    pub challenges: Arc<Challenges>,
     /// Where its access log lines go.
     pub access_log: AccessLog,
     serial: Cell<u64>,
@@ -34,9 +37,19 @@ impl Worker {
         config: Arc<Config>,
         upstreams: Vec<Arc<Upstream>>,
         store: Arc<Store>,
+        challenges: Arc<Challenges>,
         access_log: AccessLog,
     ) -> Self {
-        Worker { id, config, upstreams, store, access_log, serial: Cell::new(0), date: RefCell::default() }
+        Worker {
+            id,
+            config,
+            upstreams,
+            store,
+            challenges,
+            access_log,
+            serial: Cell::new(0),
+            date: RefCell::default(),
+        }
     }
 
     /// A number that no other request of the process has.

@@ -327,7 +327,8 @@ async fn refuse(
     scratch: &mut vestibule_proxy::Scratch,
     own: &Own,
 ) -> Next {
-    let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false };
+    let hsts = client.door.hsts();
+    let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false, hsts };
     scratch.answer.clear();
     let rest = head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
     let _ = write_with(stream, &mut scratch.answer, rest, house.limits()).await;

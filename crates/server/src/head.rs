@@ -20,17 +20,19 @@ pub(crate) enum BodyFraming {
 
 /// What of the request decides the form of the answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// The version the client speaks.
     pub version: Version,
     /// What it asked for.
     pub method: Method,
     /// Whether the client takes trailer fields.
     pub takes_trailers: bool,
+    /// `Strict-Transport-Security` for an answer that has none of its own (RFC 6797 7.2: over TLS only).
+    pub hsts: Option<&'a str>,
 }
 
 impl BodyFraming {
-    pub(crate) fn of(body: BodyLength, asked: Asked) -> Self {
+    pub(crate) fn of(body: BodyLength, asked: Asked<'_>) -> Self {
         match (body, asked.version) {
             (BodyLength::None | BodyLength::Length(_), _) => BodyFraming::Plain,
             (_, Version::Http11) => BodyFraming::Chunked,
@@ -43,15 +45,19 @@ impl BodyFraming {
 pub fn write(
     out: &mut Vec<u8>,
     (head, bytes): (&ResponseHead, &[u8]),
-    asked: Asked,
+    asked: Asked<'_>,
     keep_alive: bool,
     worker: &Worker,
 ) {
     status_line(out, head.status, head.reason.of(bytes));
     let nominates = head.nominates_fields();
     let mut has_date = false;
+    let mut hsts = asked.hsts;
     for line in &head.fields {
         has_date |= line.kind == Name::Date;
+        if line.kind == Name::StrictTransportSecurity {
+            hsts = None;
+        }
         let name = line.name.of(bytes);
         let is_dropped = (is_of_this_hop(line.kind) && !(line.kind == Name::Trailer && asked.takes_trailers))
             || is_for_front_end(line.kind)
@@ -62,6 +68,9 @@ pub fn write(
     }
     if !has_date && head.status >= 200 {
         worker.write_date(out, SystemTime::now());
+    }
+    if let Some(hsts) = hsts {
+        field(out, b"Strict-Transport-Security", hsts.as_bytes());
     }
     if head.status == 101 {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
@@ -95,7 +104,7 @@ fn is_for_front_end(kind: Name) -> bool {
 pub(crate) fn write_own<'a>(
     out: &mut Vec<u8>,
     own: &'a Own,
-    asked: Asked,
+    asked: Asked<'_>,
     keep_alive: bool,
     worker: &Worker,
 ) -> &'a [u8] {
@@ -111,6 +120,12 @@ pub(crate) fn write_own<'a>(
     if let Some(seconds) = own.retry_after {
         number_field(out, b"Retry-After", u64::from(seconds));
     }
+    if let Some(location) = &own.location {
+        field(out, b"Location", location);
+    }
+    if let Some(hsts) = asked.hsts {
+        field(out, b"Strict-Transport-Security", hsts.as_bytes());
+    }
     field(out, b"Cache-Control", b"no-store");
     end(out, asked, keep_alive);
     if asked.method == Method::Head {
@@ -121,7 +136,7 @@ pub(crate) fn write_own<'a>(
     rest
 }
 
-fn end(out: &mut Vec<u8>, asked: Asked, keep_alive: bool) {
+fn end(out: &mut Vec<u8>, asked: Asked<'_>, keep_alive: bool) {
     match (keep_alive, asked.version) {
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
         (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),

@@ -54,7 +54,7 @@ pub(crate) async fn write_with(
     Ok(())
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
     /// Sends the answer and logs how that went.
     pub(crate) async fn respond(
         &mut self,
@@ -81,9 +81,9 @@ impl Exchange<'_> {
         }
     }
 
-    fn asked(&self) -> Asked {
-        let head = self.request.head;
-        Asked { version: head.version, method: head.method_kind, takes_trailers: false }
+    fn asked(&self) -> Asked<'a> {
+        let (head, hsts) = (self.request.head, self.request.door.hsts());
+        Asked { version: head.version, method: head.method_kind, takes_trailers: false, hsts }
     }
 
     async fn respond_own(&mut self, own: &Own, mut inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {

@@ -10,7 +10,7 @@ use std::{fmt, fs};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
-use vestibule_config::{ListenAddress, Listener as Settings};
+use vestibule_config::{Hsts, ListenAddress, Listener as Settings};
 use vestibule_proxy::Rules;
 use vestibule_upstream::{DetachedStream, Stream};
 
@@ -45,11 +45,23 @@ impl Share {
         let Settings { proxy_protocol, http2, redirect, tls, .. } = &*self.settings;
         let rules = Rules {
             redirect: *redirect,
-            hsts: None,
+            hsts: tls.as_ref().and_then(|tls| tls.hsts).map(strict_transport_security),
             asks_certificates: tls.as_ref().is_some_and(|tls| tls.client.is_some()),
         };
         Manner { proxy_protocol: *proxy_protocol, http2: *http2, rules: Rc::new(rules) }
     }
+}
+
+/// The value of `Strict-Transport-Security` (RFC 6797 6.1).
+fn strict_transport_security(hsts: Hsts) -> String {
+    let mut value = format!("max-age={}", hsts.age.as_secs());
+    if hsts.subdomains {
+        value.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        value.push_str("; preload");
+    }
+    value
 }
 
 /// Where a listener really listens.

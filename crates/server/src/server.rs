@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use vestibule_config::Config;
 use vestibule_proxy::{AccessLog, LogFile, Worker};
+use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
 use crate::census::Census;
@@ -59,6 +60,7 @@ impl Server {
         config: &Arc<Config>,
         upstreams: &[Arc<Upstream>],
         bound: Vec<Bound>,
+        challenges: &Arc<Challenges>,
         log: Option<&LogFile>,
     ) -> Result<Self, Error> {
         let workers = config.workers.get();
@@ -76,8 +78,9 @@ impl Server {
             let access_log = log.map_or_else(AccessLog::off, LogFile::log);
             let (config, upstreams, store) = (Arc::clone(config), upstreams.to_vec(), Arc::clone(&store));
             let (phase, end, census) = (phase.subscribe(), end.clone(), Arc::clone(&census));
+            let challenges = Arc::clone(challenges);
             let body = move || {
-                let worker = Worker::new(id, config, upstreams, store, access_log);
+                let worker = Worker::new(id, config, upstreams, store, challenges, access_log);
                 let _ = end.send(worker::run(worker, sockets, census, phase));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{id}"));

@@ -108,7 +108,7 @@ pub(crate) fn run_bound(
         // From here on signals wait for us instead of ending the process.
         let mut signals = Signals::new(ends)?;
         let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
-        let server = Server::start(&config, &upstreams, bound, log.as_ref())?;
+        let server = Server::start(&config, &upstreams, bound, &Arc::default(), log.as_ref())?;
         for address in addresses {
             tracing::info!("listening on {address}");
         }

@@ -24,7 +24,7 @@ thread_local! {
     static WORKER: Worker = {
         let config = Arc::new(Config::default());
         let store = Store::new(&config.disk);
-        Worker::new(0, config, Vec::new(), store, AccessLog::off())
+        Worker::new(0, config, Vec::new(), store, Arc::default(), AccessLog::off())
     };
 }
 
@@ -113,7 +113,7 @@ fn is_passed_on_in_one_form(head: &ResponseHead, text: &[u8], method: Method) {
         return;
     }
     for version in [Version::Http11, Version::Http10] {
-        let asked = Asked { version, method, takes_trailers: false };
+        let asked = Asked { version, method, takes_trailers: false, hsts: None };
         let sent = |head: &ResponseHead, bytes: &[u8]| {
             let mut out = Vec::new();
             WORKER.with(|worker| write_head(&mut out, (head, bytes), asked, true, worker));
