@@ -350,3 +350,41 @@ fn instructions_to_a_front_end_stay_here() {
     assert!(!head.contains("x-accel-") && !head.contains("secret") && !head.contains("sendfile"), "{head}");
     assert_eq!((answer.field("x-accelerated"), answer.text()), (Some("yes"), "ok".to_owned()));
 }
+
+#[test]
+fn several_cookie_lines_become_one_that_parts_them_as_browsers_do() {
+    let dir = Dir::new();
+    let (vestibule, origin) = plain(&dir);
+    let request = pass(
+        &vestibule,
+        &origin,
+        "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; b=2\r\nX: y\r\ncookie: c=3\r\nCOOKIE: d=4\r\n\r\n",
+    );
+    assert_eq!(request.all("cookie"), ["a=1; b=2; c=3; d=4"]);
+    let request = pass(&vestibule, &origin, "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\n\r\n");
+    assert_eq!(request.all("cookie"), ["a=1"]);
+}
+
+#[test]
+fn what_a_stranger_says_of_its_certificate_never_passes() {
+    let fields = "X-SSL-Client-Verify: SUCCESS\r\nx-ssl-client-s-dn: CN=admin\r\nX-SSL-Client-Anything: x\r\nClient-Cert: :AA==:\r\n\
+                  Client-Cert-Chain: :AA==:\r\nX_SSL_Client_Verify: SUCCESS\r\nClient_Cert: :AA==:\r\n";
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let told = |request: &Request| {
+        let head = request.head.to_lowercase();
+        head.matches("x-ssl-client-").count()
+            + head.matches("client-cert").count()
+            + head.matches("client_").count()
+    };
+    for tables in ["", "\n[fields]\nunderscores = true\n"] {
+        let dir = Dir::new();
+        let (vestibule, origin) = with(&dir, "", tables);
+        let seen = pass(&vestibule, &origin, &request);
+        assert_eq!(told(&seen), 0, "{}", seen.head);
+    }
+    // A proxy before us that ended TLS may say so.
+    let dir = Dir::new();
+    let (vestibule, origin) = with(&dir, "trusted_proxies = [\"127.0.0.1\"]", "");
+    let seen = pass(&vestibule, &origin, &request);
+    assert_eq!(told(&seen), 5, "{}", seen.head);
+}

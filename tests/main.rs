@@ -30,6 +30,7 @@ mod limits;
 mod memory;
 mod proxy_protocol;
 mod real_clients;
+mod redirect;
 mod replay;
 mod restart;
 mod routes;
