@@ -19,3 +19,7 @@ pub use error::HpackError;
 
 #[cfg(test)]
 mod examples;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod rules;

@@ -15,6 +15,8 @@ const NEVER_INDEXED: u8 = 0x10;
 const SIZE_UPDATE: u8 = 0x20;
 /// The bit of a string that is Huffman-coded (5.2).
 const CODED: u8 = 0x80;
+/// A length from which on it takes more than one byte.
+const ONE_BYTE: usize = 0x7f;
 
 /// Appends `:status`, which has to be the first field of an answer.
 pub fn encode_status(out: &mut Vec<u8>, status: u16) {
@@ -47,13 +49,25 @@ pub fn encode_no_table(out: &mut Vec<u8>) {
 
 /// Appends a name or a value, coded if that makes it shorter.
 #[inline]
-fn write_text(out: &mut Vec<u8>, text: &[u8], fold: impl Fn(u8) -> u8 + Copy) {
-    let coded = huffman::encoded_length(text, fold);
-    if coded < text.len() {
-        integer::write(out, CODED, 7, coded);
-        huffman::encode(out, text, fold);
-    } else {
+fn write_text(out: &mut Vec<u8>, text: &[u8], fold: impl Fn(u8) -> u8) {
+    // It is coded to where it belongs if its length takes one byte; if that takes more, it moves.
+    let start = out.len();
+    out.resize(start + 1 + text.len(), 0);
+    let coded = huffman::encode(text, &mut out[start + 1..], &fold).filter(|coded| *coded < text.len());
+    let Some(coded) = coded else {
+        out.truncate(start);
         integer::write(out, 0, 7, text.len());
         out.extend(text.iter().map(|byte| fold(*byte)));
+        return;
+    };
+    out.truncate(start + 1 + coded);
+    if coded < ONE_BYTE {
+        out[start] = CODED | coded as u8;
+    } else {
+        let before = out.len();
+        integer::write(out, CODED, 7, coded);
+        let prefix = out.len() - before;
+        out[start + 1..].rotate_right(prefix);
+        out.remove(start);
     }
 }

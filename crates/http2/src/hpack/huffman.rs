@@ -1,7 +1,7 @@
 //! Strings in the Huffman code of HPACK (RFC 7541 5.2).
 
 use super::HpackError;
-use super::huffman_code::{BITS, CODES, LONG, LONGEST, SHORT, SHORT_BITS};
+use super::huffman_code::{CODES, LONG, LONGEST, SHORT, SHORT_BITS};
 
 /// Most bits of padding at the end of a string.
 const MOST_PADDING: u32 = 7;
@@ -98,29 +98,27 @@ fn long_symbol(window: u32) -> Option<(u8, u32)> {
     Some((*length.symbols.get(number as usize)?, length.bits))
 }
 
-/// How many bytes `string` encodes to.
+/// Encodes `string`, each of its bytes as `fold` makes it, to the front of `out`; gives how many bytes that is, or `None` if
+/// it is more than there is room for.
 #[inline]
-pub(super) fn encoded_length(string: &[u8], fold: impl Fn(u8) -> u8) -> usize {
-    let bits: usize = string.iter().map(|byte| usize::from(BITS[usize::from(fold(*byte))])).sum();
-    bits.div_ceil(8)
-}
-
-/// Appends `string`, each of its bytes as `fold` makes it, with its padding.
-#[inline]
-pub(super) fn encode(out: &mut Vec<u8>, string: &[u8], fold: impl Fn(u8) -> u8) {
+pub(super) fn encode(string: &[u8], out: &mut [u8], fold: impl Fn(u8) -> u8) -> Option<usize> {
     // The lowest `have` bits of `window` are yet to be written; between symbols these are fewer than 32.
     let mut window: u64 = 0;
     let mut have: u32 = 0;
+    let mut at = 0;
     for byte in string {
-        let symbol = usize::from(fold(*byte));
-        let bits = u32::from(BITS[symbol]);
-        window = window << bits | u64::from(CODES[symbol]);
-        have += bits;
+        let code = CODES[usize::from(fold(*byte))];
+        window = window << code.bits | u64::from(code.code);
+        have += code.bits;
         if have >= 32 {
             have -= 32;
-            out.extend_from_slice(&((window >> have) as u32).to_be_bytes());
+            out.get_mut(at..at + 4)?.copy_from_slice(&((window >> have) as u32).to_be_bytes());
+            at += 4;
         }
     }
+    // The rest, and ones behind it.
     let padded = window << (32 - have) | (u64::from(u32::MAX) >> have);
-    out.extend_from_slice(&(padded as u32).to_be_bytes()[..have.div_ceil(8) as usize]);
+    let rest = have.div_ceil(8) as usize;
+    out.get_mut(at..at + rest)?.copy_from_slice(&(padded as u32).to_be_bytes()[..rest]);
+    Some(at + rest)
 }

@@ -51,6 +51,15 @@ const SYMBOLS: [(u32, &[u8]); 21] = [
     (30, &[10, 13, 22]),
 ];
 
+/// The code of a byte.
+#[derive(Clone, Copy)]
+pub(super) struct Code {
+    /// Its length in bits.
+    pub(super) bits: u32,
+    /// The code, in the lowest bits.
+    pub(super) code: u32,
+}
+
 /// The codes of one length, for those that [`SHORT`] does not know.
 #[derive(Clone, Copy)]
 pub(super) struct Length {
@@ -67,10 +76,8 @@ pub(super) struct Length {
 /// How many of the lengths are longer than [`SHORT_BITS`].
 const LONG_LENGTHS: usize = 16;
 
-/// The code of every byte, in its lowest bits.
-pub(super) static CODES: [u32; 256] = TABLES.codes;
-/// The length in bits of the code of every byte.
-pub(super) static BITS: [u8; 256] = TABLES.bits;
+/// The code of every byte.
+pub(super) static CODES: [Code; 256] = TABLES.codes;
 /// For the next [`SHORT_BITS`] bits of a string, the symbol in the lower byte and the length of its code in the upper;
 /// 0 if it takes more bits to tell.
 pub(super) static SHORT: [u16; 1 << SHORT_BITS] = TABLES.short;
@@ -78,8 +85,7 @@ pub(super) static SHORT: [u16; 1 << SHORT_BITS] = TABLES.short;
 pub(super) static LONG: [Length; LONG_LENGTHS] = TABLES.long;
 
 struct Tables {
-    codes: [u32; 256],
-    bits: [u8; 256],
+    codes: [Code; 256],
     short: [u16; 1 << SHORT_BITS],
     long: [Length; LONG_LENGTHS],
 }
@@ -88,8 +94,7 @@ const TABLES: Tables = tables();
 
 const fn tables() -> Tables {
     let mut tables = Tables {
-        codes: [0; 256],
-        bits: [0; 256],
+        codes: [Code { bits: 0, code: 0 }; 256],
         short: [0; 1 << SHORT_BITS],
         long: [Length { bits: 0, first: 0, end: 0, symbols: &[] }; LONG_LENGTHS],
     };
@@ -105,10 +110,9 @@ const fn tables() -> Tables {
         let mut number = 0;
         while number < symbols.len() {
             let symbol = symbols[number];
-            assert!(tables.bits[symbol as usize] == 0, "a symbol has one code");
+            assert!(tables.codes[symbol as usize].bits == 0, "a symbol has one code");
             assert!(number == 0 || symbols[number - 1] < symbol, "the symbols of one length are in order");
-            tables.codes[symbol as usize] = code;
-            tables.bits[symbol as usize] = bits as u8;
+            tables.codes[symbol as usize] = Code { bits, code };
             if bits <= SHORT_BITS {
                 let spare = SHORT_BITS - bits;
                 let mut rest = 0;
