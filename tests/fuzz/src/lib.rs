@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod config;
 mod cuts;
 mod growth;
+pub mod hpack;
 mod lines;
 mod pieces;
 pub mod proxy_header;
