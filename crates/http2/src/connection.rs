@@ -1,14 +1,44 @@
 //! One connection: bytes and the time in, events out, frames to be written in a Vec.
 //!
-//! Beside what the design names there are: [`Connection::shrink`]; [`Event::Ping`] says that the client has answered the PING
-//! that the first, gentle [`Connection::go_away`] sends with its GOAWAY, so that a round trip has gone by and the second may
-//! follow; [`Limits`] are fixed for a connection's life. `None` from [`Connection::receive`] always means that it needs more.
+//! What comes in is in `receive.rs` (frames), `headers.rs` (header blocks), `body.rs` (DATA) and `control.rs` (the frames about
+//! streams and windows); what goes out is in `answer.rs`.
+//!
+//! Beside what the design names there are: [`Connection::shrink`], [`Connection::memory`]; [`Connection::take_fault`], what a
+//! client did wrong on a stream, in words for a log; [`Event::Ping`], which says that the client has answered the PING that the
+//! first, gentle [`Connection::go_away`] sends with its GOAWAY, so that a round trip has gone by and the second may follow.
+//! `None` from [`Connection::receive`] always means that it needs more.
 
 use std::ops::Range;
 use std::time::Instant;
 
 use crate::error::{ConnectionError, ErrorCode};
-use crate::field_block::FieldBlock;
+use crate::flood::Flood;
+use crate::frame;
+use crate::head::Head;
+use crate::hpack;
+use crate::settings::{self, PeerSettings};
+use crate::stream::{Answer, Over};
+use crate::streams::Streams;
+use crate::window::{INITIAL, ReceiveWindow, SendWindow};
+
+mod answer;
+mod body;
+mod control;
+mod headers;
+mod receive;
+
+use headers::Block;
+use receive::Reading;
+
+#[cfg(test)]
+mod tests;
+
+/// The table that our decoder has, as it is at first (RFC 9113 6.5.2).
+const TABLE: u32 = 4096;
+/// Most bytes of frames that we owe the client (acknowledgements, resets, window updates) and that it does not read.
+const MOST_OWED: usize = 64 << 10;
+/// What the PING says that goes with the first, gentle GOAWAY.
+const GOODBYE: [u8; 8] = *b"goodbye.";
 
 /// The number of a stream (RFC 9113 5.1.1): odd, as clients open them.
 pub type StreamId = u32;
@@ -95,41 +125,104 @@ pub struct Gone;
 /// One connection with a client, on the server's side.
 pub struct Connection {
     limits: Limits,
+    reading: Reading,
+    /// A header block of which the end has not come.
+    block: Option<Block>,
+    /// The part of it that has.
+    fragments: Vec<u8>,
+    decoder: hpack::Decoder,
+    head: Head,
+    peer: PeerSettings,
+    /// What the client may send, and what it lets us send, on all streams together.
+    receive: ReceiveWindow,
+    send: SendWindow,
+    streams: Streams,
+    flood: Flood,
     out: Vec<u8>,
-    head: Vec<u8>,
+    /// How many bytes in `out` are at most of frames that we owe.
+    owed: usize,
+    leaving: Leaving,
+    /// Whether the client has said that it leaves.
+    peer_leaves: bool,
+    fault: Option<(StreamId, &'static str)>,
+    failed: Option<ConnectionError>,
+}
+
+/// How far we have come in leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    No,
+    Announced,
+    /// Streams above this one are ignored.
+    After(StreamId),
 }
 
 impl Connection {
     /// What a caller's buffer has to hold for [`Connection::receive`] to come to an end: the longest frame that is taken, with
     /// its head.
-    pub const LONGEST_FRAME: usize = 9 + 16_384;
+    pub const LONGEST_FRAME: usize = frame::HEAD + frame::LONGEST as usize;
 
     /// A connection of which nothing has come yet, not even the client's preface. Our SETTINGS stand in [`Connection::out`].
-    pub fn new(limits: Limits, now: Instant) -> Self {
-        let _ = now;
-        Self { limits, out: Vec::new(), head: Vec::new() }
+    pub fn new(mut limits: Limits, now: Instant) -> Self {
+        // Until the client has read our settings its windows are the initial ones.
+        limits.body_window = limits.body_window.clamp(INITIAL, frame::LOW_31);
+        limits.connection_window = limits.connection_window.clamp(INITIAL, frame::LOW_31);
+        let mut out = Vec::with_capacity(64);
+        settings::write_own(&mut out, limits.streams, limits.body_window, limits.head);
+        if limits.connection_window > INITIAL {
+            frame::write_window_update(&mut out, 0, limits.connection_window - INITIAL);
+        }
+        Self {
+            reading: Reading::Preface,
+            block: None,
+            fragments: Vec::new(),
+            decoder: hpack::Decoder::new(TABLE),
+            head: Head::default(),
+            peer: PeerSettings::default(),
+            receive: ReceiveWindow::new(limits.connection_window),
+            send: SendWindow::new(INITIAL),
+            streams: Streams::default(),
+            flood: Flood::new(limits.streams, now),
+            owed: out.len(),
+            out,
+            leaving: Leaving::No,
+            peer_leaves: false,
+            fault: None,
+            failed: None,
+            limits,
+        }
     }
 
     /// Takes what it can use from the front of `input`, which begins where what the call before used up ended, and is stopped
     /// by the first event.
     ///
     /// Gives how many bytes are used up, and the event. Without an event everything is taken that can be: call again when
-    /// there is more behind what is left. At most [`Connection::LONGEST_FRAME`] bytes are ever left. Of DATA nothing is left:
-    /// it is handed on as it comes.
+    /// there is more behind what is left. Less than [`Connection::LONGEST_FRAME`] bytes are ever left. Of DATA nothing is
+    /// left: it is handed on as it comes.
     ///
     /// # Errors
     /// The client broke the connection's rules, or floods it. A GOAWAY that says so stands in [`Connection::out`]; write that,
     /// and close. Every further call gives the same error, and sending on a stream gives [`Gone`].
     pub fn receive(&mut self, input: &[u8], now: Instant) -> Result<(usize, Option<Event>), ConnectionError> {
-        let _ = (input, now);
-        Ok((0, None))
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.flood.refill(now);
+        self.owed = self.owed.min(self.out.len());
+        let taken = self.take(input);
+        if let Err(error) = taken {
+            let last = self.last_served();
+            frame::write_go_away(&mut self.out, last, error.code(), &error.to_string());
+            self.failed = Some(error);
+        }
+        taken
     }
 
     /// The head of the request that the last [`Connection::receive`] gave, in HTTP/1 form:
     /// `METHOD PATH HTTP/1.1`, `host`, then the fields in their order, in lower case, cookies joined into one, and an empty
     /// line. When a body follows whose length is not given, `transfer-encoding: chunked` says so, though no chunks come.
     pub fn head(&self) -> &[u8] {
-        &self.head
+        self.head.lines()
     }
 
     /// The frames that are to be written. The caller takes away from the front what it has written.
@@ -137,56 +230,31 @@ impl Connection {
         &mut self.out
     }
 
-    /// Sends the head of an answer: an interim one (status 100 to 199, but never 101), any number of times, then the final
-    /// one. `end` is for a final one alone: nothing follows it.
-    ///
-    /// # Errors
-    /// The stream is gone, or has had its final head.
-    pub fn send_head(
-        &mut self,
-        stream: StreamId,
-        status: u16,
-        fields: impl FnOnce(&mut FieldBlock<'_>),
-        end: bool,
-    ) -> Result<(), Gone> {
-        let _ = (stream, status, fields, end);
-        Err(Gone)
-    }
-
-    /// Sends as much of `bytes` as one frame and both windows take, and `end` with the last of them. Gives how much: 0 of some
-    /// bytes, when a window is shut; then [`Event::Opened`] comes when it is worth while to try again. No bytes and `end` need
-    /// no window.
-    ///
-    /// # Errors
-    /// The stream is gone, has ended, or has had no final head.
-    pub fn send_data(&mut self, stream: StreamId, bytes: &[u8], end: bool) -> Result<usize, Gone> {
-        let _ = (stream, bytes, end);
-        Err(Gone)
-    }
-
-    /// Sends trailers, and with them ends the answer.
-    ///
-    /// # Errors
-    /// The stream is gone, has ended, or has had no final head.
-    pub fn send_trailers(
-        &mut self,
-        stream: StreamId,
-        fields: impl FnOnce(&mut FieldBlock<'_>),
-    ) -> Result<(), Gone> {
-        let _ = (stream, fields);
-        Err(Gone)
-    }
-
     /// Ends a stream before its time, in both directions; does nothing to one that is over. [`Connection::close`] is still to
     /// be called.
     pub fn reset(&mut self, stream: StreamId, code: ErrorCode) {
-        let _ = (stream, code);
+        if let Some(found) = self.streams.get(stream)
+            && found.over.is_none()
+            && !(found.request_ended && found.answer == Answer::Ended)
+        {
+            found.over = Some(Over::Us);
+            self.owe(|out| frame::write_reset(out, stream, code));
+        }
     }
 
     /// Says that so many bytes of a body, which [`Event::Data`] brought, are used: the client may send as many again. The
     /// windows are opened when enough came together.
     pub fn release(&mut self, stream: StreamId, bytes: usize) {
-        let _ = (stream, bytes);
+        let Some(found) = self.streams.get(stream) else { return };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(found.held);
+        found.held -= bytes;
+        if found.over.is_none()
+            && !found.request_ended
+            && let Some(increment) = found.receive.release(bytes, self.limits.body_window)
+        {
+            self.owe(|out| frame::write_window_update(out, stream, increment));
+        }
+        self.release_of_all(bytes);
     }
 
     /// Says that the caller is done with a stream: it counts no longer, and what was not released of it is.
@@ -194,33 +262,108 @@ impl Connection {
     /// If the answer has not ended it is reset with INTERNAL_ERROR; if the request has not, with NO_ERROR, which asks the
     /// client to stop sending (RFC 9113 8.1).
     pub fn close(&mut self, stream: StreamId) {
-        let _ = stream;
+        let Some(found) = self.streams.get(stream) else { return };
+        let ended = found.answer == Answer::Ended;
+        self.reset(stream, if ended { ErrorCode::NO_ERROR } else { ErrorCode::INTERNAL_ERROR });
+        let Some(closed) = self.streams.remove(stream) else { return };
+        if closed.over == Some(Over::Us) && !closed.request_ended {
+            self.streams.remember_reset(stream);
+        }
+        self.release_of_all(closed.held);
     }
 
     /// Says that this connection takes no more requests. `gently` (RFC 9113 6.8): the first call only announces it, and sends a
     /// PING beside; new streams are still taken. A second call, when [`Event::Ping`] came or after a while, and every call that
     /// is not gentle, names the last stream that is served; later ones are ignored.
     pub fn go_away(&mut self, code: ErrorCode, gently: bool) {
-        let _ = (code, gently);
+        if self.failed.is_some() {
+            return;
+        }
+        match self.leaving {
+            Leaving::No if gently => {
+                frame::write_go_away(&mut self.out, frame::LOW_31, code, "");
+                frame::write_ping(&mut self.out, false, GOODBYE);
+                self.leaving = Leaving::Announced;
+            }
+            Leaving::After(_) if gently || code == ErrorCode::NO_ERROR => {}
+            _ => {
+                let last = self.last_served();
+                frame::write_go_away(&mut self.out, last, code, "");
+                self.leaving = Leaving::After(last);
+            }
+        }
     }
 
     /// Whether nothing is open or half read or to be written, so that the connection could wait for long: see
     /// [`Connection::shrink`]. What the caller still has of its input is for the caller to know.
     pub fn is_idle(&self) -> bool {
-        self.out.is_empty()
+        self.streams() == 0
+            && self.out.is_empty()
+            && self.block.is_none()
+            && matches!(self.reading, Reading::Frame)
     }
 
     /// Gives back all memory that a connection without streams needs not; what it takes afterwards is had again as needed.
-    pub fn shrink(&mut self) {}
+    /// What stays is the table of the client's header compression, which is the client's to fill, up to 4 KiB.
+    pub fn shrink(&mut self) {
+        self.head.shrink();
+        self.streams.shrink();
+        self.out.shrink_to_fit();
+        if self.block.is_none() {
+            self.fragments = Vec::new();
+        }
+    }
+
+    /// The memory that it takes now, in bytes, itself included.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.head.memory()
+            + self.streams.memory()
+            + self.out.capacity()
+            + self.fragments.capacity()
+            + self.decoder.memory()
+    }
 
     /// The streams that are not closed yet.
     pub fn streams(&self) -> usize {
-        self.limits.streams as usize
+        self.streams.len()
     }
 
     /// Whether nothing will come of this connection any more, so that it can be closed once [`Connection::out`] is written: it
     /// failed, or either side said that it goes away, for good, and no stream is left.
     pub fn has_ended(&self) -> bool {
-        false
+        let leaves = self.peer_leaves || matches!(self.leaving, Leaving::After(_));
+        self.failed.is_some() || (leaves && self.streams() == 0)
+    }
+
+    /// What the client did wrong on a stream when that was reset last, in words for a log: also of requests that never came to
+    /// an event, as they were malformed. Given once.
+    pub fn take_fault(&mut self) -> Option<(StreamId, &'static str)> {
+        self.fault.take()
+    }
+
+    /// The number that our GOAWAY gives.
+    fn last_served(&self) -> StreamId {
+        match self.leaving {
+            Leaving::After(last) => last,
+            Leaving::No | Leaving::Announced => self.streams.highest,
+        }
+    }
+
+    /// Appends a frame that we owe the client, and counts it. Nothing follows the GOAWAY of a connection that failed.
+    fn owe(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.failed.is_some() {
+            return;
+        }
+        let before = self.out.len();
+        write(&mut self.out);
+        self.owed += self.out.len() - before;
+    }
+
+    /// Opens the window of all streams by bytes that were used.
+    fn release_of_all(&mut self, bytes: u32) {
+        if let Some(increment) = self.receive.release(bytes, self.limits.connection_window) {
+            self.owe(|out| frame::write_window_update(out, 0, increment));
+        }
     }
 }

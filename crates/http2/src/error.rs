@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::hpack::HpackError;
+
 /// An error code as it stands in RST_STREAM and GOAWAY (RFC 9113 7). Codes that nobody has defined are kept as they came.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrorCode(pub u32);
@@ -79,7 +81,7 @@ pub enum ConnectionError {
     StreamClosed(&'static str),
     /// A header block that cannot be decoded; no later one could be.
     #[error("{0} (COMPRESSION_ERROR)")]
-    Compression(&'static str),
+    Compression(HpackError),
     /// More of something than any honest client sends (RFC 9113 10.5).
     #[error("{0} (ENHANCE_YOUR_CALM)")]
     Flood(&'static str),
@@ -95,18 +97,6 @@ impl ConnectionError {
             Self::StreamClosed(_) => ErrorCode::STREAM_CLOSED,
             Self::Compression(_) => ErrorCode::COMPRESSION_ERROR,
             Self::Flood(_) => ErrorCode::ENHANCE_YOUR_CALM,
-        }
-    }
-
-    /// What happened, in words.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Protocol(reason)
-            | Self::FrameSize(reason)
-            | Self::FlowControl(reason)
-            | Self::StreamClosed(reason)
-            | Self::Compression(reason)
-            | Self::Flood(reason) => reason,
         }
     }
 }

@@ -7,10 +7,18 @@
 //! The policy is strict: what RFC 9113 calls malformed never becomes a request. What only costs us, and would cost an honest
 //! client nothing to leave out, is paid from a budget (`flood.rs`).
 
+mod bytes;
 mod connection;
 mod error;
 mod field_block;
+mod flood;
+mod frame;
+mod head;
 pub mod hpack;
+mod settings;
+mod stream;
+mod streams;
+mod window;
 
 pub use connection::{Connection, Event, Gone, Kind, Limits, StreamId};
 pub use error::{ConnectionError, ErrorCode};
