@@ -94,6 +94,11 @@ struct Line {
     waiters: VecDeque<Waiter>,
     bytes: u64,
     holds: Holds,
+    /// Who was let in while the accept queue was full, and has neither connected nor come back: nobody else tries until
+    /// then, or a second might find the room that the first just missed, and overtake it.
+    trying: Option<Ticket>,
+    /// How often there was reason meanwhile to let in one more; it is made up for afterwards.
+    owed: u32,
 }
 
 #[derive(Debug)]
@@ -102,7 +107,8 @@ struct Waiter {
     /// The thread that waits.
     thread: u32,
     bytes: u64,
-    enter: oneshot::Sender<()>,
+    /// Told on entering whether it tries for the others.
+    enter: oneshot::Sender<bool>,
 }
 
 impl Gate {
@@ -125,7 +131,7 @@ impl Gate {
                 return None;
             }
             match self.word.compare_exchange_weak(word, word + 1, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(Permit::new(self)),
+                Ok(_) => return Some(Permit::new(self, false)),
                 Err(now) => word = now,
             }
         }
@@ -140,7 +146,15 @@ impl Gate {
     /// [`Refused`] when it may not wait.
     pub fn wait(self: &Arc<Self>, ticket: Ticket, bytes: u64, returning: bool) -> Result<Waiting, Refused> {
         let mut line = self.lock();
+        let was_trying = line.trying == Some(ticket);
+        if was_trying {
+            line.trying = None;
+        } else if !returning && line.trying.is_some() && line.waiters.is_empty() {
+            // It waits for nothing but the end of that try.
+            line.owed = line.owed.saturating_add(1);
+        }
         if self.word.load(Ordering::Acquire) & REFUSING != 0 {
+            self.settle(&mut line);
             return Err(Refused::Stopped);
         }
         if !returning && line.waiters.len() >= self.most_waiting {
@@ -155,6 +169,9 @@ impl Gate {
         line.bytes += bytes;
         self.word.fetch_or(WAITING, Ordering::AcqRel);
         self.let_in(&mut line);
+        if was_trying {
+            self.let_in_owed(&mut line);
+        }
         Ok(Waiting { gate: Arc::clone(self), ticket, entered: Some(entered) })
     }
 
@@ -164,17 +181,25 @@ impl Gate {
         self.settle(line);
     }
 
-    /// Lets the first of the line in if the cap allows it and the gate is not closed.
+    /// Lets the first of the line in if the cap allows it and the gate is not closed; while the accept queue is full,
+    /// only if nobody else is trying.
     fn let_one_in(self: &Arc<Self>, line: &mut Line) -> bool {
         let word = self.word.load(Ordering::Acquire);
         if line.waiters.is_empty() || word & (CLOSED | REFUSING) != 0 || in_flight(word) >= cap(word) {
+            return false;
+        }
+        let is_busy = word & BUSY != 0;
+        if is_busy && line.trying.is_some() {
             return false;
         }
         // WAITING is set, so nobody but the holder of the line's lock changes the number in flight.
         self.word.fetch_add(1, Ordering::AcqRel);
         while let Some(waiter) = line.next() {
             line.bytes -= waiter.bytes;
-            if waiter.enter.send(()).is_ok() {
+            if waiter.enter.send(is_busy).is_ok() {
+                if is_busy {
+                    line.trying = Some(waiter.ticket);
+                }
                 line.holds.released += 1;
                 line.holds.longest = line.holds.longest.max(waiter.ticket.arrived.elapsed());
                 return true;
@@ -184,15 +209,33 @@ impl Gate {
         false
     }
 
-    /// An empty line opens the short cut again; nobody is left who found the accept queue full.
+    /// An empty line opens the short cut again; nobody is left who found the accept queue full. (Who is trying may yet
+    /// come back, to its place before all others.)
     fn settle(&self, line: &mut Line) {
-        if line.waiters.is_empty() {
+        if line.waiters.is_empty() && line.trying.is_none() {
+            line.owed = 0;
             self.word.fetch_and(!(WAITING | BUSY), Ordering::AcqRel);
         }
     }
 
-    /// A permit comes back.
-    fn leave(self: &Arc<Self>, was_in_vain: bool) {
+    /// Who was let in while the accept queue was full has a connection: the next may try.
+    fn end_try(self: &Arc<Self>) {
+        let mut line = self.lock();
+        line.trying = None;
+        self.let_in_owed(&mut line);
+        self.settle(&mut line);
+    }
+
+    /// A try is over: lets in the next if there was reason to during that try.
+    fn let_in_owed(self: &Arc<Self>, line: &mut Line) {
+        if line.owed > 0 && self.let_one_in(line) {
+            line.owed -= 1;
+        }
+    }
+
+    /// A permit comes back. `was_trying`: of one for which all others wait. In vain, it goes on to do so until it is back
+    /// in the line, in its old place.
+    fn leave(self: &Arc<Self>, was_in_vain: bool, was_trying: bool) {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & WAITING == 0 {
             match self.word.compare_exchange_weak(word, word - 1, Ordering::AcqRel, Ordering::Relaxed) {
@@ -202,10 +245,13 @@ impl Gate {
         }
         let mut line = self.lock();
         self.word.fetch_sub(1, Ordering::AcqRel);
+        if was_trying && !was_in_vain {
+            line.trying = None;
+        }
         if self.word.load(Ordering::Acquire) & BUSY != 0 {
             // An answer ended, so there may be room for one in the accept queue: try with one, not with all.
-            if !was_in_vain {
-                self.let_one_in(&mut line);
+            if !was_in_vain && !self.let_one_in(&mut line) && line.trying.is_some() {
+                line.owed = line.owed.saturating_add(1);
             }
             self.settle(&mut line);
         } else {
@@ -464,14 +510,62 @@ mod tests {
         let mut line: Vec<_> = (0..3).map(|n| gate.wait(ticket(n), 1, false).unwrap()).collect();
         assert!(line.iter_mut().all(|waiting| now(waiting).is_none()));
         gate.admit_one();
-        let first = now(&mut line[0]).unwrap().unwrap();
+        let mut first = now(&mut line[0]).unwrap().unwrap();
+        first.connected();
         assert!(now(&mut line[1]).is_none());
         drop(permit);
-        let _second = now(&mut line[1]).unwrap().unwrap();
+        let mut second = now(&mut line[1]).unwrap().unwrap();
+        second.connected();
         assert!(now(&mut line[2]).is_none());
         drop(first);
-        assert!(now(&mut line[2]).unwrap().is_ok());
+        let mut third = now(&mut line[2]).unwrap().unwrap();
+        third.connected();
         assert!(!gate.is_busy(), "an empty line ends it");
+    }
+
+    #[test]
+    fn nobody_tries_beside_another_while_the_accept_queue_is_full() {
+        let gate = Gate::new(10, 10, 100);
+        let running: Vec<_> = (0..4).map(|_| gate.try_enter().unwrap()).collect();
+        gate.set_busy(true);
+        let mut line: Vec<_> = (0..4).map(|n| gate.wait(ticket(n), 1, false).unwrap()).collect();
+        gate.admit_one();
+        let first = now(&mut line[0]).unwrap().unwrap();
+        assert!(first.may_connect() && !running[0].may_connect(), "who entered before the queue was full");
+        gate.admit_one();
+        drop(running);
+        assert!(now(&mut line[1]).is_none(), "it could find the room that the first just missed");
+        first.give_up();
+        gate.admit_one();
+        assert!(now(&mut line[1]).is_none(), "the first is not back in its place");
+        // Answers ended while it tried, and each lets one in: the first again, and so on.
+        let mut first = gate.wait(ticket(0), 1, true).unwrap();
+        let mut permits = vec![now(&mut first).unwrap().unwrap()];
+        for waiting in &mut line[1..] {
+            assert!(now(waiting).is_none(), "one at a time");
+            permits.last_mut().unwrap().connected();
+            permits.push(now(waiting).unwrap().unwrap());
+        }
+        assert!(gate.try_enter().is_none(), "the last is still trying");
+        permits.last_mut().unwrap().connected();
+        assert!(!gate.is_busy() && gate.try_enter().is_some());
+    }
+
+    #[test]
+    fn who_leaves_while_it_tries_lets_the_next_try() {
+        let gate = Gate::new(10, 10, 100);
+        gate.set_busy(true);
+        let mut line: Vec<_> = (0..4).map(|n| gate.wait(ticket(n), 1, false).unwrap()).collect();
+        gate.admit_one();
+        drop(line.remove(0)); // let in, and has not heard of it
+        drop(now(&mut line[0]).unwrap().unwrap()); // has heard, and ends without a connection
+        let second = now(&mut line[1]).unwrap().unwrap();
+        second.give_up();
+        gate.set_entry(Entry::Refused);
+        assert_eq!(gate.wait(ticket(2), 1, true).unwrap_err(), Refused::Stopped);
+        assert_eq!(now(&mut line[2]).unwrap().unwrap_err(), Refused::Stopped);
+        gate.set_entry(Entry::Free);
+        assert!(gate.try_enter().is_some(), "the short cut is open again");
     }
 
     #[test]

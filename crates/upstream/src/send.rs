@@ -106,14 +106,14 @@ impl Upstream {
         let mut repeated = false;
         let mut needs_fresh = request.is_unusual;
         loop {
-            let permit = match self.gate.try_enter() {
+            let mut permit = match self.gate.try_enter() {
                 Some(permit) if !returning => permit,
                 early => {
                     drop(early);
                     self.enter_in_turn(request, returning, &mut patience, client, trace).await?
                 }
             };
-            let (connection, reused) = match self.connection(worker, needs_fresh).await {
+            let (connection, reused) = match self.connection(worker, needs_fresh, &permit).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.on_connect_error(error)?;
@@ -122,6 +122,7 @@ impl Upstream {
                     continue;
                 }
             };
+            permit.connected();
             let mut ledger = Ledger::new(request, self.is_unix());
             trace.generation = connection.generation;
             let reads_whole_bodies = self.reads_whole_bodies();
@@ -194,6 +195,7 @@ impl Upstream {
         self: &Arc<Self>,
         worker: usize,
         needs_fresh: bool,
+        permit: &Permit,
     ) -> Result<(Box<Connection>, bool), ConnectError> {
         let generation = self.generation();
         let is_full = || self.pool.connections() >= self.gate.cap();
@@ -211,6 +213,9 @@ impl Upstream {
             {
                 return Ok((connection, true));
             }
+        }
+        if !permit.may_connect() {
+            return Err(ConnectError::Busy);
         }
         let counted = self.pool.count();
         let stream = self.target.connect(self.config.timeout.connect).await?;

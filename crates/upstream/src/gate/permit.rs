@@ -13,14 +13,31 @@ use super::{Gate, Refused, Ticket};
 pub struct Permit {
     gate: Arc<Gate>,
     was_in_vain: bool,
+    is_trying: bool,
 }
 
 impl Permit {
-    pub(super) fn new(gate: &Arc<Gate>) -> Self {
-        Permit { gate: Arc::clone(gate), was_in_vain: false }
+    pub(super) fn new(gate: &Arc<Gate>, is_trying: bool) -> Self {
+        Permit { gate: Arc::clone(gate), was_in_vain: false, is_trying }
     }
 
-    /// Gives it back unused: the accept queue is full, so that this makes room for nobody.
+    /// Whether a new connection may be made with it: always, but while the accept queue is full only with the permit of
+    /// the one that tries for all others. Who was let in before goes back to its place in the line.
+    #[inline]
+    pub(crate) fn may_connect(&self) -> bool {
+        self.is_trying || !self.gate.is_busy()
+    }
+
+    /// There is a connection.
+    #[inline]
+    pub(crate) fn connected(&mut self) {
+        if std::mem::take(&mut self.is_trying) {
+            self.gate.end_try();
+        }
+    }
+
+    /// Gives it back unused: the accept queue is full, so that this makes room for nobody. Who gives up goes back to the
+    /// line ([`Gate::wait`]) at once.
     pub(crate) fn give_up(mut self) {
         self.was_in_vain = true;
     }
@@ -29,7 +46,7 @@ impl Permit {
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        self.gate.leave(self.was_in_vain);
+        self.gate.leave(self.was_in_vain, self.is_trying);
     }
 }
 
@@ -39,7 +56,7 @@ impl Drop for Permit {
 pub struct Waiting {
     pub(super) gate: Arc<Gate>,
     pub(super) ticket: Ticket,
-    pub(super) entered: Option<oneshot::Receiver<()>>,
+    pub(super) entered: Option<oneshot::Receiver<bool>>,
 }
 
 impl Future for Waiting {
@@ -52,7 +69,7 @@ impl Future for Waiting {
             Poll::Ready(outcome) => {
                 self.entered = None;
                 Poll::Ready(match outcome {
-                    Ok(()) => Ok(Permit::new(&self.gate)),
+                    Ok(is_trying) => Ok(Permit::new(&self.gate, is_trying)),
                     Err(_) => Err(Refused::Stopped),
                 })
             }
@@ -64,9 +81,9 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let Some(mut entered) = self.entered.take() else { return };
         entered.close();
-        if entered.try_recv().is_ok() {
+        if let Ok(is_trying) = entered.try_recv() {
             // Let in at the very moment of leaving: the permit goes to the next.
-            self.gate.leave(false);
+            self.gate.leave(false, is_trying);
             return;
         }
         let mut line = self.gate.lock();

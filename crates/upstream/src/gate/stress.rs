@@ -61,7 +61,7 @@ impl Crowd {
             let serial = self.serial.fetch_add(1, Ordering::Relaxed);
             let ticket = Ticket { arrived: Instant::now(), serial };
             let mut returning = false;
-            while let Some(permit) = self.enter(ticket, returning, &mut dice).await {
+            while let Some(mut permit) = self.enter(ticket, returning, &mut dice).await {
                 self.most.fetch_max(self.inside.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
                 if dice.bool() {
                     tokio::task::yield_now().await;
@@ -76,7 +76,10 @@ impl Crowd {
                         self.gate.set_closed(true);
                         permit.give_up();
                     }
-                    _ => {
+                    turn => {
+                        if turn % 2 == 0 {
+                            permit.connected();
+                        }
                         drop(permit);
                         self.served.fetch_add(1, Ordering::Relaxed);
                         break;
