@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # Profile of the tests: optimised as what is shipped, without the link-time optimisation that takes minutes.
 PROFILE ?= quick
+# How many of the behaviour tests run at a time: most of them only wait for a server that boots, or for a time to pass.
+THREADS ?= 4
 # How many random kills `make test-kills` makes.
 KILLS ?= 1000
 # How often `make fuzz` executes each target, and which: all of them, or TARGETS=request.
@@ -29,7 +31,7 @@ test: deps
 	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast --lib --bins
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast -p vestibule-process --test orphans
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test fuzz
-	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test behaviour
+	THREADS=$(THREADS) tests/run-behaviour $(CARGO) test --profile $(PROFILE) --test behaviour
 
 ## Random kills of real servers under load: no POST may be executed twice.
 test-kills: deps
