@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::hold::unread;
 use crate::support::client::{Client, get, post};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
@@ -41,7 +42,7 @@ fn writes_a_json_line_per_request() {
     assert_eq!(line["outcome"], "answered", "{line}");
     assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
     for name in ["duration_ms", "held_ms", "first_byte_ms"] {
-        assert!(line[name].as_f64().is_some_and(|value| (0.0..5_000.0).contains(&value)), "{name}: {line}");
+        assert!(line[name].as_f64().is_some_and(|value| (0.0..20_000.0).contains(&value)), "{name}: {line}");
     }
     assert!(line["generation"].is_u64(), "{line}");
 }
@@ -52,11 +53,12 @@ fn tells_how_long_a_request_was_held() {
     let vestibule = Vestibule::start(&dir, &config(&dir, ""));
     let mut client = Client::connect(vestibule.address()).expect("a connection");
     client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    until_true("the request is read", seconds(30), || unread(&vestibule) == 0);
     std::thread::sleep(Duration::from_millis(400));
     let _origin = Fake::echoing(&dir.socket());
     assert_eq!(client.response().expect("an answer").status, 200);
     let line = vestibule.access_line("the held request", |line| line["path"] == "/held");
-    assert!(line["held_ms"].as_f64().is_some_and(|held| (300.0..5_000.0).contains(&held)), "{line}");
+    assert!(line["held_ms"].as_f64().is_some_and(|held| (300.0..20_000.0).contains(&held)), "{line}");
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn tells_generations_apart() {
     origin.leave();
     let _origin = Fake::echoing(&dir.socket());
     // The request that comes first may be quicker than the news of the new socket.
-    until_true("a new generation in the log", seconds(5), || {
+    until_true("a new generation in the log", seconds(30), || {
         generation(&format!("/second-{}", fastrand::u64(..))) > first
     });
 }
@@ -126,7 +128,7 @@ fn writes_the_combined_format() {
     let request = "GET /a?b HTTP/1.1\r\nHost: a\r\nUser-Agent: agent \"x\"\\\r\nReferer: http://r/\r\n\r\n";
     client.send(request).expect("sent");
     assert_eq!(client.response().expect("an answer").status, 200);
-    let line = until("a line", seconds(5), || {
+    let line = until("a line", seconds(30), || {
         let text = fs::read_to_string(&file).unwrap_or_default();
         text.ends_with('\n').then_some(text)
     });
@@ -149,12 +151,12 @@ fn opens_its_file_anew_on_sigusr1() {
         lines.filter_map(|line| line["path"].as_str().map(str::to_owned)).collect()
     };
     assert_eq!(get(vestibule.address(), "/one").status, 200);
-    until_true("the first line", seconds(5), || paths(&file) == ["/one"]);
+    until_true("the first line", seconds(30), || paths(&file) == ["/one"]);
     fs::rename(&file, &rotated).expect("the log is rotated");
     vestibule.signal(Signal::USR1);
-    until_true("a new file", seconds(5), || file.exists());
+    until_true("a new file", seconds(30), || file.exists());
     assert_eq!(get(vestibule.address(), "/two").status, 200);
-    until_true("the second line in the new file", seconds(5), || paths(&file) == ["/two"]);
+    until_true("the second line in the new file", seconds(30), || paths(&file) == ["/two"]);
     assert_eq!(paths(&rotated), ["/one"]);
 }
 
@@ -165,7 +167,7 @@ fn writes_nothing_when_told_so() {
     let mut vestibule = Vestibule::start(&dir, &logging(&dir, "access = \"off\""));
     assert_eq!(get(vestibule.address(), "/").status, 200);
     vestibule.signal(Signal::TERM);
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0));
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0));
     assert!(vestibule.access_log().is_empty());
 }
 
@@ -179,8 +181,8 @@ fn loses_no_line_when_it_is_stopped() {
         assert_eq!(client.get(&format!("/{index}")).expect("an answer").status, 200);
     }
     vestibule.signal(Signal::TERM);
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0));
-    until_true("500 lines", seconds(5), || vestibule.access_log().len() == 500);
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0));
+    until_true("500 lines", seconds(30), || vestibule.access_log().len() == 500);
 }
 
 #[test]

@@ -233,7 +233,7 @@ fn takes_the_place_of_one_that_was_killed() {
     let dir = Dir::new();
     let (_origin, mut killed) = start(&dir);
     killed.signal(Signal::KILL);
-    killed.exit(seconds(10));
+    killed.exit(seconds(30));
     assert!(control(&dir).exists());
     let nobody = app(&dir, &["status"]);
     assert_eq!(nobody.status, Some(4), "{nobody:?}");

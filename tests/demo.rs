@@ -327,7 +327,7 @@ fn its_application_does_not_outlive_a_demo_that_is_killed() {
     assert_eq!(client::get(demo.address, "/up").text(), "ok\n");
     demo.child.kill().expect("killed");
     demo.child.wait().expect("its status");
-    until_true("the application ends", seconds(10), || !process::alive(application));
+    until_true("the application ends", seconds(30), || !process::alive(application));
     demo.assert_nothing_left(application);
 }
 
@@ -350,7 +350,7 @@ fn its_page_shows_in_a_browser_what_was_answered_held_and_failed() {
         "window.fetch = (real => (url, how) => real(String(url).replace('/work', '/nowhere'), how))(fetch)",
     );
     until_true("failures show", seconds(20), || browser.number("page-failed") > 0);
-    until_true("in red", seconds(5), || {
+    until_true("in red", seconds(30), || {
         browser.is_true("document.querySelector('.tile.failed.bad') !== null")
     });
 }

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::hold::unread;
 use crate::support::client::{Client, get};
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
@@ -13,7 +14,7 @@ use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until_true};
 
 fn connect(vestibule: &Vestibule) -> Client<TcpStream> {
-    Client::connect(vestibule.address()).expect("a connection").patience(seconds(10))
+    Client::connect(vestibule.address()).expect("a connection").patience(seconds(30))
 }
 
 fn ask(vestibule: &Vestibule, path: &str) -> Client<TcpStream> {
@@ -23,7 +24,7 @@ fn ask(vestibule: &Vestibule, path: &str) -> Client<TcpStream> {
 }
 
 fn refuses_connections(vestibule: &Vestibule) {
-    until_true("new connections are refused", seconds(5), || {
+    until_true("new connections are refused", seconds(30), || {
         TcpStream::connect(vestibule.address()).is_err()
     });
 }
@@ -43,7 +44,7 @@ fn finishes_what_is_in_flight_and_exits_with_0() {
         assert_eq!((answer.status, answer.text()), (200, "/slow".to_owned()));
         assert!(answer.closes(), "{}", answer.head);
         assert!(slow.is_closed());
-        assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{signal:?}:\n{}", vestibule.stderr());
+        assert_eq!(vestibule.exit(seconds(30)).code(), Some(0), "{signal:?}:\n{}", vestibule.stderr());
     }
 }
 
@@ -59,8 +60,9 @@ fn closes_idle_connections_and_exits_at_once() {
     vestibule.signal(Signal::TERM);
     assert!(used.is_closed(), "a kept connection stays");
     assert!(unused.is_closed(), "a connection that was never used stays");
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
-    assert!(start.elapsed() < seconds(2), "took {:?}", start.elapsed());
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0), "{}", vestibule.stderr());
+    // Far less than it would wait for a request.
+    assert!(start.elapsed() < seconds(10), "took {:?}", start.elapsed());
 }
 
 #[test]
@@ -68,12 +70,12 @@ fn finishes_held_requests_when_the_application_returns_in_time() {
     let dir = Dir::new();
     let mut vestibule = Vestibule::start(&dir, &config(&dir, ""));
     let mut held = ask(&vestibule, "/held");
-    std::thread::sleep(Duration::from_millis(200));
+    until_true("the request is read", seconds(30), || unread(&vestibule) == 0);
     vestibule.signal(Signal::TERM);
     refuses_connections(&vestibule);
     let _origin = Fake::echoing(&dir.socket());
     assert_eq!(held.response().expect("an answer").text(), "/held");
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0), "{}", vestibule.stderr());
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn finishes_a_stream_that_runs() {
     vestibule.signal(Signal::TERM);
     client.through(b"part 4\r\n").expect("the last part");
     client.through(b"0\r\n\r\n").expect("the proper end");
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0), "{}", vestibule.stderr());
 }
 
 #[test]
@@ -108,9 +110,9 @@ fn cuts_what_lasts_too_long_counts_it_and_exits_with_1() {
     gated.origin.wait_for_requests(3);
     let start = Instant::now();
     vestibule.signal(Signal::TERM);
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(1), "{}", vestibule.stderr());
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(1), "{}", vestibule.stderr());
     let took = start.elapsed();
-    assert!(took >= Duration::from_millis(400) && took < seconds(3), "took {took:?}");
+    assert!(took >= Duration::from_millis(400) && took < seconds(15), "took {took:?}");
     for client in clients.lock().expect("clients").iter_mut() {
         assert!(client.response().is_err(), "a request that was cut has no whole answer");
     }
@@ -131,8 +133,8 @@ fn ends_at_once_at_the_second_signal() {
     refuses_connections(&vestibule);
     let start = Instant::now();
     vestibule.signal(Signal::TERM);
-    let status = vestibule.exit(seconds(5));
-    assert!(start.elapsed() < seconds(1), "took {:?}", start.elapsed());
+    let status = vestibule.exit(seconds(30));
+    assert!(start.elapsed() < seconds(10), "took {:?}", start.elapsed());
     assert!(!status.success(), "a request was cut: {status}");
 }
 
@@ -148,7 +150,7 @@ fn answers_requests_that_were_sent_before_the_signal() {
         let answer = client.response().unwrap_or_else(|error| panic!("client {index}: {error}"));
         assert_eq!(answer.text(), "/sent");
     }
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0), "{}", vestibule.stderr());
 }
 
 #[test]
@@ -165,7 +167,7 @@ fn a_pipelined_request_costs_no_answer_in_a_drain() {
     client.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
     origin.wait_for_requests(1);
     vestibule.signal(Signal::TERM);
-    until_true("the drain begins", seconds(10), || {
+    until_true("the drain begins", seconds(30), || {
         vestibule.events().iter().any(|event| event["message"] == "draining")
     });
     // More than is read ahead of a client.
@@ -190,5 +192,5 @@ fn waits_only_a_moment_for_a_client_that_goes_on_sending_what_was_refused() {
     vestibule.signal(Signal::TERM);
     until_true("the client is let go", seconds(15), || client.send("x").is_err());
     assert!(start.elapsed() > seconds(1), "it could not have read its answer");
-    assert_eq!(vestibule.exit(seconds(5)).code(), Some(0), "{}", vestibule.stderr());
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0), "{}", vestibule.stderr());
 }

@@ -214,7 +214,7 @@ fn maintained(dir: &Dir, name: &str, more: &str) -> (Vestibule, std::path::PathB
 }
 
 fn wait_for_status(vestibule: &Vestibule, status: u16) -> Response {
-    until(&format!("status {status}"), seconds(10), || {
+    until(&format!("status {status}"), seconds(30), || {
         Some(get(vestibule.address(), "/up")).filter(|answer| answer.status == status)
     })
 }
@@ -236,14 +236,14 @@ fn shows_the_maintenance_page_while_its_file_exists() {
         // As a deployment does it: there at once, and whole.
         fs::write(dir.join("new"), text).expect("written");
         fs::rename(dir.join("new"), &file).expect("moved");
-        let answer = until("the page", seconds(10), || {
+        let answer = until("the page", seconds(30), || {
             Some(get(vestibule.address(), "/up")).filter(|answer| answer.text() == text)
         });
         is_ours(&answer, 503);
         assert_eq!(answer.field("content-type"), Some(HTML));
     }
     fs::write(&file, "<p>written anew, in place").expect("written");
-    until_true("the changed page", seconds(10), || {
+    until_true("the changed page", seconds(30), || {
         get(vestibule.address(), "/up").text() == "<p>written anew, in place"
     });
     let seen = origin.requests().len();
@@ -301,7 +301,7 @@ fn a_maintenance_file_that_is_no_page_stops_all_the_same_and_is_told_of() {
     let answer = wait_for_status(&vestibule, 503);
     is_ours(&answer, 503);
     assert!(answer.text().contains("503"), "the built-in page");
-    until_true("a warning", seconds(5), || {
+    until_true("a warning", seconds(30), || {
         warnings_of_the_file(&vestibule).iter().any(|warning| warning.contains("1 MiB"))
     });
     fs::remove_file(&file).expect("removed");

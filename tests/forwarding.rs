@@ -34,7 +34,7 @@ pub(crate) fn scripted(
 
 /// A new connection with little patience.
 pub(crate) fn connect(vestibule: &Vestibule) -> Client<TcpStream> {
-    Client::connect(vestibule.address()).expect("a connection").patience(seconds(10))
+    Client::connect(vestibule.address()).expect("a connection").patience(seconds(30))
 }
 
 /// Sends these bytes, reads one answer, and returns what the origin got.

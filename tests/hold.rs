@@ -86,7 +86,7 @@ fn answers_503_with_retry_after_when_the_server_never_comes_back() {
     let took = start.elapsed();
     assert_eq!(answer.status, 503);
     assert!(answer.field("retry-after").is_some_and(|value| value.parse::<u32>().is_ok()), "{}", answer.head);
-    assert!(took >= Duration::from_millis(900) && took < seconds(3), "after {took:?}");
+    assert!(took >= Duration::from_millis(900) && took < seconds(10), "after {took:?}");
     assert!(share < 0.05, "{share} of a core while waiting");
 }
 
@@ -97,12 +97,13 @@ fn holds_for_a_stale_socket_file_as_for_none() {
     dead.die();
     let vestibule = Vestibule::start(&dir, &config(&dir, ""));
     let mut client = ask(&vestibule, "/held");
-    std::thread::sleep(Duration::from_millis(200));
+    until_true("the request is read", seconds(30), || unread(&vestibule) == 0);
     fs::remove_file(dir.socket()).expect("the stale socket is removed");
     let _origin = Fake::echoing(&dir.socket());
     let back = Instant::now();
     assert_eq!(client.response().expect("an answer").text(), "/held");
-    assert!(back.elapsed() < seconds(1), "released {:?} after the return", back.elapsed());
+    // It may be held for 30 s, and nothing else than the return of the socket lets it in before.
+    assert!(back.elapsed() < seconds(5), "released {:?} after the return", back.elapsed());
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn answers_503_at_once_when_the_hold_is_full() {
     // Nothing outside shows that a request is held; what shows is that the next is refused.
     let start = Instant::now();
     let mut refused = None;
-    until_true("a request is refused", seconds(5), || {
+    until_true("a request is refused", seconds(30), || {
         let mut client = ask(&vestibule, "/late").patience(Duration::from_millis(300));
         refused = client.response().ok();
         refused.is_some()
@@ -121,7 +122,8 @@ fn answers_503_at_once_when_the_hold_is_full() {
     let answer = refused.expect("an answer");
     assert_eq!(answer.status, 503);
     assert!(answer.field("retry-after").is_some(), "{}", answer.head);
-    assert!(start.elapsed() < seconds(2), "refused after {:?}", start.elapsed());
+    // One that is held would not be refused before 30 s.
+    assert!(start.elapsed() < seconds(10), "refused after {:?}", start.elapsed());
     let _origin = Fake::echoing(&dir.socket());
     for (index, client) in held.iter_mut().enumerate() {
         assert_eq!(client.response().expect("an answer").text(), format!("/{index}"));
@@ -142,7 +144,7 @@ fn drops_a_held_request_whose_client_left() {
     let mut first = ask(&vestibule, "/first");
     let leaver = ask(&vestibule, "/leaver");
     let mut last = ask(&vestibule, "/last");
-    until_true("all requests are read", seconds(5), || unread(&vestibule) == 0);
+    until_true("all requests are read", seconds(30), || unread(&vestibule) == 0);
     drop(leaver);
     vestibule.access_line("the leaver with 499", |line| line["status"] == 499 && line["path"] == "/leaver");
     let origin = Fake::echoing(&dir.socket());
@@ -213,7 +215,7 @@ fn answers_504_to_what_was_sent_and_no_answer_came() {
     let vestibule = Vestibule::start(&dir, &config(&dir, "timeout = { response = \"500ms\" }"));
     let start = Instant::now();
     assert_eq!(get(vestibule.address(), "/").status, 504);
-    assert!(start.elapsed() < seconds(3), "after {:?}", start.elapsed());
+    assert!(start.elapsed() < seconds(15), "after {:?}", start.elapsed());
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn waits_in_order_for_a_backlog_of_four() {
     let mut clients = Vec::new();
     for index in 0..COUNT {
         clients.push(ask(&vestibule, &format!("/{index}")));
-        until_true("the request is read", seconds(5), || unread(&vestibule) == 0);
+        until_true("the request is read", seconds(30), || unread(&vestibule) == 0);
     }
     let (share, answers) = cpu_share(&vestibule, || {
         clients.iter_mut().map(|client| client.response()).collect::<Vec<io::Result<_>>>()
@@ -255,7 +257,7 @@ fn releases_at_the_pace_of_the_application() {
     let dir = Dir::new();
     let vestibule = Vestibule::start(&dir, &config(&dir, "in_flight = 3"));
     let mut clients: Vec<_> = (0..30).map(|index| ask(&vestibule, &format!("/{index}"))).collect();
-    until_true("all requests are read", seconds(5), || unread(&vestibule) == 0);
+    until_true("all requests are read", seconds(30), || unread(&vestibule) == 0);
     let inside = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let most = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let (here, peak) = (Arc::clone(&inside), Arc::clone(&most));
@@ -280,7 +282,7 @@ fn uses_no_cpu_while_the_accept_queue_stays_full() {
     rustix::net::listen(&listener, 4).expect("the backlog is set"); // and nobody ever accepts
     let vestibule = Vestibule::start(&dir, &config(&dir, ""));
     let _clients: Vec<_> = (0..40).map(|index| ask(&vestibule, &format!("/{index}"))).collect();
-    until_true("all requests are read", seconds(5), || unread(&vestibule) == 0);
+    until_true("all requests are read", seconds(30), || unread(&vestibule) == 0);
     let (share, ()) = cpu_share(&vestibule, || std::thread::sleep(seconds(3)));
     println!("full accept queue, 40 waiting: {:.2}% of a core", share * 100.0);
     assert!(share < 0.10, "{share} of a core while waiting");

@@ -45,7 +45,7 @@ fn two_and_then_many() {
     });
     let settings = config(&dir, "in_flight = 2").replace("workers = 1", "workers = 2");
     let vestibule = Vestibule::start(&dir, &settings);
-    let connect = |_| Client::connect(vestibule.address()).expect("a connection").patience(seconds(5));
+    let connect = |_| Client::connect(vestibule.address()).expect("a connection").patience(seconds(30));
     let mut clients: Vec<Client<TcpStream>> = (0..40).map(connect).collect();
     let (together, others) = clients.split_at_mut(2);
     for client in together.iter_mut() {
@@ -58,7 +58,8 @@ fn two_and_then_many() {
         let (start, path) = (Instant::now(), format!("/{index}"));
         let answer = client.get(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!((answer.status, answer.text()), (200, path));
-        assert!(start.elapsed() < seconds(1), "request {index} took {:?}", start.elapsed());
+        // An idle connection that nobody takes over keeps its thread for 15 s.
+        assert!(start.elapsed() < seconds(5), "request {index} took {:?}", start.elapsed());
     }
     assert_eq!(origin.requests().len(), 40);
 }

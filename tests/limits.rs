@@ -182,7 +182,7 @@ fn idle_connections_make_room_whichever_worker_has_them() {
     // no longer, whichever of the two workers the kernel gives it to.
     let mut served = Vec::new();
     for n in 0..10 {
-        let client = until(&format!("connection {n} is served"), seconds(10), || {
+        let client = until(&format!("connection {n} is served"), seconds(30), || {
             let (answer, client) = ask(vestibule.address(), "/new")?;
             (answer.status == 200).then_some(client)
         });
@@ -326,7 +326,7 @@ fn a_client_that_sends_ahead_keeps_nobody_else_waiting() {
     }
     // Both find their requests there at once, those of the one first. None needs the application.
     vestibule.signal(Signal::STOP);
-    until_true("it stands still", seconds(10), || stopped(vestibule.pid()));
+    until_true("it stands still", seconds(30), || stopped(vestibule.pid()));
     let count = 2_000;
     ahead.send("GET /ahead HTTP/1.1\r\nHost: b\r\n\r\n".repeat(count)).expect("the kernel takes it");
     other.send("GET /other HTTP/1.1\r\nHost: b\r\n\r\n").expect("sent");
@@ -335,7 +335,7 @@ fn a_client_that_sends_ahead_keeps_nobody_else_waiting() {
     for _ in 0..count {
         assert_eq!(ahead.response().expect("an answer").status, 404);
     }
-    let paths = until("a line for each", seconds(10), || {
+    let paths = until("a line for each", seconds(30), || {
         let lines = vestibule.access_log();
         (lines.len() == count + 3).then(|| lines.iter().map(|line| line["path"].clone()).collect::<Vec<_>>())
     });

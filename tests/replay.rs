@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::client::{Client, get, post};
 use crate::support::dir::Dir;
 use crate::support::fake::{Conversation, Fake};
-use crate::support::process::Signal;
+use crate::support::process::{Signal, stopped};
 use crate::support::vestibule::{Vestibule, config};
 use crate::support::wait::{seconds, until_true};
 
@@ -188,7 +188,7 @@ fn evicts_kept_connections_of_the_last_generation() {
     // The old server still runs, and its connections still stand.
     fs::remove_file(dir.socket()).expect("the socket file is removed");
     let new = Fake::start(&dir.socket(), serve);
-    until_true("traffic goes to the new generation", seconds(2), || {
+    until_true("traffic goes to the new generation", seconds(10), || {
         assert_eq!(get(vestibule.address(), "/switch").status, 200);
         !new.requests().is_empty()
     });
@@ -229,8 +229,8 @@ fn answers_502_to_a_malformed_answer_and_asks_once() {
 #[test]
 fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
     let dir = Dir::new();
-    let runs = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&runs);
+    let (runs, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, over) = (Arc::clone(&runs), Arc::clone(&is_over));
     let _origin = Fake::start(&dir.socket(), move |conversation| {
         if conversation.head().is_none() {
             return;
@@ -241,6 +241,8 @@ fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
         if !is_first {
             conversation.answer("ran again");
         }
+        conversation.hang_up();
+        over.store(true, Ordering::SeqCst);
     });
     let unbuffered = config(&dir, "server = \"unicorn\"\n[buffer]\nrequest = false");
     let vestibule = Vestibule::start(&dir, &unbuffered);
@@ -248,8 +250,8 @@ fn never_repeats_a_post_whose_chunked_body_was_passed_on_unfinished() {
     // One chunk of five bytes more than `buffer.memory` takes by default.
     let head = "POST /once HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10005\r\n";
     client.send([head.as_bytes(), &[b'x'; 0x10005]].concat()).expect("sent");
-    until_true("the application runs", seconds(10), || runs.load(Ordering::SeqCst) > 0);
-    std::thread::sleep(Duration::from_millis(500));
+    until_true("the application is gone", seconds(30), || is_over.load(Ordering::SeqCst));
+    std::thread::sleep(Duration::from_millis(300)); // enough for what hears of it to ask another, which it must not
     let _ = client.send("\r\n0\r\n\r\n"); // the answer may be there already, and the connection closed
     let status = client.response().map(|answer| answer.status);
     assert_eq!(runs.load(Ordering::SeqCst), 1, "how often the application ran; answered {status:?}");
@@ -282,16 +284,17 @@ fn never_leaves_out_what_came_from_the_client_before_the_connection_died() {
         });
         let settings = config(&dir, "server = \"puma\"\n[buffer]\nrequest = false");
         let vestibule = Vestibule::start(&dir, &settings);
-        let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(10));
+        let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(30));
         let framing = if is_chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 15" };
         let piece = |text: &str| if is_chunked { format!("5\r\n{text}\r\n") } else { text.to_owned() };
         let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
         client.send(head + &piece("first")).expect("sent");
-        until_true("the beginning arrives", seconds(10), || connections.load(Ordering::SeqCst) == 1);
+        until_true("the beginning arrives", seconds(30), || connections.load(Ordering::SeqCst) == 1);
         // When it looks again, the application is gone and more of the body is there.
         vestibule.signal(Signal::STOP);
+        until_true("it stands still", seconds(30), || stopped(vestibule.pid()));
         may_die.store(true, Ordering::SeqCst);
-        until_true("the application's end", seconds(10), || is_dead.load(Ordering::SeqCst));
+        until_true("the application's end", seconds(30), || is_dead.load(Ordering::SeqCst));
         let end = if is_chunked { "0\r\n\r\n" } else { "" };
         client.send(piece("other") + &piece("third") + end).expect("sent");
         vestibule.signal(Signal::CONT);
@@ -310,7 +313,7 @@ fn an_answer_that_breaks_off_on_a_last_request_is_not_ended_in_order() {
     });
     let limits = "\n[limits]\nrequests_per_connection = 1\n";
     let vestibule = Vestibule::start(&dir, &format!("{}{limits}", config(&dir, "")));
-    let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(10));
+    let mut client = Client::connect(vestibule.address()).expect("a connection").patience(seconds(30));
     // In HTTP/1.0 the end of the connection is the end of the answer.
     client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("sent");
     let end = client.rest().expect_err("a reset");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::hold::unread;
 use crate::support::app::{App, Kind};
 use crate::support::client::{Client, get};
 use crate::support::dir::Dir;
@@ -156,6 +157,8 @@ fn tells_of_a_restart_in_one_event() {
     for client in &mut held {
         client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
     }
+    // From now on they are held, for as long as is asked for below.
+    until_true("all requests are read", seconds(30), || unread(&vestibule) == 0);
     std::thread::sleep(Duration::from_millis(300));
     let _second = Fake::echoing(&dir.socket());
     for client in &mut held {
@@ -165,7 +168,7 @@ fn tells_of_a_restart_in_one_event() {
         let all = vestibule.events();
         all.into_iter().filter(|event| event["message"] == "restart").collect::<Vec<_>>()
     };
-    until_true("the event of the restart", seconds(10), || !events().is_empty());
+    until_true("the event of the restart", seconds(30), || !events().is_empty());
     let events = events();
     assert_eq!(events.len(), 1, "{events:#?}");
     let event = &events[0];

@@ -101,7 +101,7 @@ fn answers_until_terminated(site: &Site, mut vestibule: Vestibule) -> Option<i32
     assert_eq!(running.response().expect("an answer").status, 200);
     running.send("GET /once?ms=700 HTTP/1.1\r\nHost: a\r\nX-Post-Id: slow\r\n\r\n").expect("sent");
     // It is executed now.
-    until_true("the slow request runs", seconds(10), || {
+    until_true("the slow request runs", seconds(30), || {
         fs::read_to_string(site.dir.join("ledger")).is_ok_and(|text| text.contains("slow"))
     });
     vestibule.signal(Signal::TERM);
@@ -134,7 +134,7 @@ fn runs_unicorn_by_its_configuration_and_not_at_its_address() {
         let all = process::of_home(site.app.home()).into_iter();
         all.filter(|pid| process::title(*pid).contains("worker[")).count()
     };
-    until_true("three workers", seconds(10), || workers() == 3);
+    until_true("three workers", seconds(30), || workers() == 3);
     assert!(!site.dir.join("theirs.sock").exists() && !site.dir.join("theirs.pid").exists());
     // HUP is Unicorn's: it loads everything anew.
     let boot = get(vestibule.address(), "/boot").text();
@@ -271,7 +271,7 @@ fn goes_on_with_the_master_that_replaces_a_unicorn() {
     until_true("another boot", seconds(20), || get(vestibule.address(), "/boot").text() != boot);
     until_true("another master", seconds(20), || masters().len() == 1 && masters() != old);
     // It has taken the old one's place: it is the one that SIGTERM ends, and whose status counts.
-    until_true("the new master is known", seconds(10), || {
+    until_true("the new master is known", seconds(30), || {
         vestibule.stderr().contains("took the application over")
     });
     assert_eq!(answers_until_terminated(&site, vestibule), Some(0));
@@ -308,7 +308,7 @@ fn ends_when_the_application_does_and_answers_those_who_wait() {
     let pid: u32 = get(vestibule.address(), "/pid").text().parse().expect("a PID");
     let mut waiting = Client::connect(vestibule.address()).expect("a connection").patience(seconds(20));
     waiting.send("GET /once?ms=60000 HTTP/1.1\r\nHost: a\r\nX-Post-Id: slow\r\n\r\n").expect("sent");
-    until_true("the request runs", seconds(10), || {
+    until_true("the request runs", seconds(30), || {
         fs::read_to_string(site.dir.join("ledger")).is_ok_and(|text| text.contains("slow"))
     });
     process::signal(pid, Signal::KILL);

@@ -32,7 +32,7 @@ fn with_a_small_window(vestibule: &Vestibule) -> TcpStream {
     net::sockopt::set_socket_recv_buffer_size(&socket, 8192).expect("before connecting, so that it counts");
     net::connect(&socket, &vestibule.address()).expect("a connection");
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(seconds(10))).expect("a read timeout");
+    stream.set_read_timeout(Some(seconds(30))).expect("a read timeout");
     stream
 }
 
@@ -94,7 +94,7 @@ fn an_application_that_pauses_before_a_body_is_not_a_slow_client() {
     let vestibule = Vestibule::start(&dir, &settings);
     let mut client = with_a_small_window(&vestibule);
     client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
-    until_true("the body begins", seconds(10), || goes_on.load(Ordering::SeqCst));
+    until_true("the body begins", seconds(30), || goes_on.load(Ordering::SeqCst));
     std::thread::sleep(Duration::from_millis(600)); // far less than it may be silent
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).expect("the end");

@@ -178,7 +178,7 @@ fn a_reader_that_is_cut_leaves_nothing_in_the_kernel() {
         })
     };
     let own = reader.local_addr().expect("its address").port();
-    until_true("the kernel forgets it", seconds(5), || !ends(vestibule.address().port(), own));
+    until_true("the kernel forgets it", seconds(30), || !ends(vestibule.address().port(), own));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_drain_ends_in_time_though_the_disk_hangs() {
     let _origin = Fake::echoing(&dir.socket());
     let (mut vestibule, _sign) = on_a_disk_that_hangs(&dir);
     let _client = upload(&vestibule);
-    until_true("it writes to the disk", seconds(10), || temporary_files(&vestibule) == 1);
+    until_true("it writes to the disk", seconds(30), || temporary_files(&vestibule) == 1);
     vestibule.signal(Signal::TERM);
     assert_eq!(vestibule.exit(seconds(20)).code(), Some(1), "cut off after drain.timeout");
 }

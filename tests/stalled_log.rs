@@ -36,7 +36,7 @@ impl Stalled {
         // The pipe's reading end stays open, in `child`, and nothing reads from it.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn().expect("the binary starts");
-        let client = until("Vestibule listens", seconds(10), || Client::connect_unix(&front).ok());
+        let client = until("Vestibule listens", seconds(30), || Client::connect_unix(&front).ok());
         let mut stalled = Stalled { child, client };
         // 13 MB of lines: the pipe takes 64 KiB, and 8 MiB may wait for it.
         let path = format!("/{}", "x".repeat(3000));
@@ -64,7 +64,7 @@ fn ends_when_told_so_though_the_log_is_stalled() {
     let _origin = Fake::echoing(&dir.socket());
     let mut stalled = Stalled::start(&dir);
     stalled.signal(Signal::TERM);
-    let status = until("Vestibule exits", seconds(10), || stalled.child.try_wait().expect("its status"));
+    let status = until("Vestibule exits", seconds(30), || stalled.child.try_wait().expect("its status"));
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
@@ -76,7 +76,7 @@ fn goes_on_after_sigusr1_though_the_log_is_stalled() {
     stalled.signal(Signal::USR1);
     std::thread::sleep(Duration::from_millis(300)); // nothing outside shows that the signal was heard
     origin.leave();
-    stalled.client.stream().set_read_timeout(Some(seconds(10))).expect("a read timeout");
+    stalled.client.stream().set_read_timeout(Some(seconds(30))).expect("a read timeout");
     stalled.client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
     std::thread::sleep(Duration::from_millis(500));
     // Who listens is looked after by the thread that hears the signals.

@@ -302,7 +302,7 @@ fn breaks_inside(head: &str, begin: &str, fault: Option<&[u8]>) {
         let mut inside = record.wires.iter().filter(|wire| wire.read < wire.bytes.len());
         inside.next().is_some_and(|wire| wire.has_ended) && inside.next().is_none()
     };
-    until_true("the application's connection is closed", seconds(10), || is_cut(&stand.origin.record()));
+    until_true("the application's connection is closed", seconds(30), || is_cut(&stand.origin.record()));
     stand.another().unwrap_or_else(|fault| panic!("{what:?}: {fault}"));
     let record = stand.origin.record();
     let cut = record.wires.iter().find(|wire| wire.read < wire.bytes.len()).expect("found before");

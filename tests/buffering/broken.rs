@@ -61,7 +61,7 @@ fn an_answer_that_breaks_off_after_it_was_buffered_is_not_ended_as_if_whole() {
         let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset];
         assert!(kinds.contains(&error.kind()), "HTTP/{version}, {head}: {error}");
         assert_eq!(get(vestibule.address(), "/after").text(), "fine");
-        until_true("nothing of it is kept", seconds(10), || super::temporary_files(&vestibule) == 0);
+        until_true("nothing of it is kept", seconds(30), || super::temporary_files(&vestibule) == 0);
     }
 }
 

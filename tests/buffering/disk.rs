@@ -158,7 +158,7 @@ fn temporary_files_have_no_name() {
     assert_eq!(fs::read_dir(disk_of(&dir)).expect("the directory").count(), 0);
     client.send(&body[body.len() - 1..]).expect("sent");
     assert_eq!(client.response().expect("an answer").status, 200);
-    until_true("the file is gone", seconds(10), || temporary_files(&vestibule) == 0);
+    until_true("the file is gone", seconds(30), || temporary_files(&vestibule) == 0);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_client_that_leaves_frees_the_disk() {
     let uploads: Vec<_> = (0..10).map(|_| begins_upload(&vestibule, 1_000_000)).collect();
     until_true("ten uploads are on disk", seconds(20), || temporary_files(&vestibule) == 10);
     drop(uploads);
-    until_true("the disk is free after the uploads", seconds(10), || temporary_files(&vestibule) == 0);
+    until_true("the disk is free after the uploads", seconds(30), || temporary_files(&vestibule) == 0);
     assert!(origin.requests().is_empty(), "nothing of them reached the application");
 
     let asks = |_| {
@@ -193,6 +193,6 @@ fn a_client_that_leaves_frees_the_disk() {
     let downloads: Vec<TcpStream> = (0..10).map(asks).collect();
     until_true("ten answers are on disk", seconds(20), || temporary_files(&vestibule) == 10);
     drop(downloads);
-    until_true("the disk is free after the downloads", seconds(10), || temporary_files(&vestibule) == 0);
+    until_true("the disk is free after the downloads", seconds(30), || temporary_files(&vestibule) == 0);
     assert_eq!(get(vestibule.address(), "/after").text(), "/after");
 }

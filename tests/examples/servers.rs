@@ -66,7 +66,7 @@ impl Stage {
     /// The process that the PID file names has to be this one.
     fn assert_pid(&self, title: &str) {
         let pid = self.app.pid();
-        until_true(&format!("{pid} is a {title}"), seconds(10), || process::title(pid).contains(title));
+        until_true(&format!("{pid} is a {title}"), seconds(30), || process::title(pid).contains(title));
         assert!(process::alive(pid), "{pid} is gone");
     }
 

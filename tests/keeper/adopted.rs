@@ -75,10 +75,10 @@ fn is_shown_and_restarted(kind: Kind, server: &str, workers: usize) {
     let report = load.stop();
     println!("{kind:?}: {}", report.summary());
     report.assert_nothing_failed(&kept.app.ledger());
-    until_true("only new code answers", seconds(5), || {
+    until_true("only new code answers", seconds(30), || {
         kept.app.ask("/boot").is_some_and(|new| Some(new) != boot)
     });
-    until_true("its workers are shown", seconds(5), || {
+    until_true("its workers are shown", seconds(30), || {
         kept.status()["workers"].as_array().map(Vec::len) == Some(workers)
     });
 }
@@ -195,10 +195,10 @@ fn stops_gently_and_then_answers_503_until_it_is_started_where_that_is_done() {
     let mut kept = Kept::adopt(Kind::Puma, nothing);
     let address = kept.vestibule.address();
     let slow = std::thread::spawn(move || {
-        let mut client = Client::connect(address).expect("a connection").patience(seconds(20));
-        client.get("/sleep?ms=2000&token=whole").map(|answer| (answer.status, answer.text()))
+        let mut client = Client::connect(address).expect("a connection").patience(seconds(60));
+        client.get("/sleep?ms=4000&token=whole").map(|answer| (answer.status, answer.text()))
     });
-    until_true("it is in flight", seconds(5), || kept.status()["in_flight"] == 1);
+    until_true("it is in flight", seconds(30), || kept.status()["in_flight"] == 1);
     let said = kept.told(&["stop"]);
     assert!(said.contains("stopped"), "{said}");
     assert_eq!(slow.join().expect("joined").expect("an answer"), (200, "whole".to_owned()));
@@ -207,7 +207,7 @@ fn stops_gently_and_then_answers_503_until_it_is_started_where_that_is_done() {
 
     let began = Instant::now();
     assert_eq!(get(&kept, "/").0, 503);
-    assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < seconds(10), "it was held: {:?}", began.elapsed());
     assert_refused(&kept.tell(&["start"]), &["is not ours to start", "start it where that is done"]);
 
     // But it is wanted again: who comes now waits for it.
@@ -215,7 +215,7 @@ fn stops_gently_and_then_answers_503_until_it_is_started_where_that_is_done() {
         let mut client = Client::connect(address).expect("a connection").patience(seconds(30));
         client.get("/pid").map(|answer| (answer.status, answer.text()))
     });
-    until_true("it waits", seconds(5), || kept.status()["waiting"] == 1);
+    until_true("it waits", seconds(30), || kept.status()["waiting"] == 1);
     kept.app.run();
     kept.wait_for("up", seconds(20));
     let pid = kept.assert_right_pid();
@@ -242,7 +242,7 @@ fn a_unicorn_that_somebody_else_restarts_is_followed() {
     let before = kept.app.pid();
     kept.app.restart_unicorn();
     let after = kept.app.pid();
-    until_true("the new master is known", seconds(5), || kept.pid() == Some(after));
+    until_true("the new master is known", seconds(30), || kept.pid() == Some(after));
     assert_eq!(kept.phase(), "up");
     let words = format!("pid {after} has taken its place");
     assert!(kept.events().iter().any(|event| event.contains(&words)), "{before}: {:?}", kept.events());
@@ -256,7 +256,7 @@ fn a_puma_that_somebody_else_stops_and_starts_is_followed() {
     let mut kept = Kept::adopt(Kind::Puma, nothing);
     let before = kept.app.pid();
     kept.app.stop_gently();
-    until_true("its end is noticed", seconds(10), || kept.phase() == "down");
+    until_true("its end is noticed", seconds(30), || kept.phase() == "down");
     std::thread::sleep(seconds(1));
     kept.app.run();
     kept.wait_for("up", seconds(20));
@@ -319,9 +319,9 @@ fn a_vestibule_that_comes_later_finds_what_runs_and_leaves_it_at_its_end() {
     kept.vestibule.exit(seconds(20));
     assert!(process::alive(pid), "it went with Vestibule");
     kept.start_again();
-    kept.wait_for("up", seconds(10));
+    kept.wait_for("up", seconds(30));
     assert_eq!(kept.assert_right_pid(), pid);
-    let status = until("its memory is known", seconds(10), || {
+    let status = until("its memory is known", seconds(30), || {
         let status = kept.status();
         status["memory"].is_u64().then_some(status)
     });
@@ -392,7 +392,7 @@ fn endless_pids(kept: &Kept) -> Vec<u32> {
 #[track_caller]
 fn assert_ended(pids: &[u32]) {
     let ended = || !pids.iter().any(|pid| process::alive(*pid));
-    until_true(&format!("all of {pids:?} have ended"), seconds(5), ended);
+    until_true(&format!("all of {pids:?} have ended"), seconds(30), ended);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn hears_of_a_death_and_of_flapping_with_the_facts() {
     assert!(death["time"].is_u64() && death["lost"] == 0, "{death}");
     let release = kept.app.home().to_str().expect("text");
     assert_eq!(death["release"], release, "{death}");
-    until_true("the environment says the same", seconds(5), || {
+    until_true("the environment says the same", seconds(30), || {
         let text = fs::read_to_string(kept.dir.join("variables")).unwrap_or_default();
         text.lines().any(|line| line == format!("app|failed|{}", death["message"].as_str().expect("text")))
     });

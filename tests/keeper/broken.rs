@@ -121,7 +121,7 @@ fn survives_what_is(
         fix(&kept);
         return;
     }
-    kept.wait_for("up", seconds(5));
+    kept.wait_for("up", seconds(30));
     assert_eq!(release(&kept), "1");
     assert!(shown(&kept).ends_with("releases/1"), "{:#}", kept.status());
     assert_eq!(kept.assert_right_pid() == pid, old == Old::GoesOn, "{pid} before");
@@ -224,7 +224,7 @@ fn is_tried_again(kind: Kind, prepare: impl FnOnce(&mut App)) {
     let held = std::thread::spawn(move || {
         Client::connect(address).and_then(|client| client.patience(seconds(40)).get("/release"))
     });
-    until_true("it waits for the next try", seconds(10), || kept.phase() == "waiting");
+    until_true("it waits for the next try", seconds(30), || kept.phase() == "waiting");
     let status = kept.tell(&["status"]);
     assert_eq!(status.status, Some(1), "{status:?}");
     kept.app.deploy(3, sound);

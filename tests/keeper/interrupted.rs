@@ -43,11 +43,11 @@ fn what_a_killed_application_left_running_is_ended_though_a_stop_comes_first() {
     // It has a child that outlives it, and does not care.
     world.does_before("sh -c 'trap \"\" TERM; while :; do sleep 0.2; done' &\n");
     assert_eq!(outcome(&world, Verb::Restart), "done");
-    let all = until("it and its child", seconds(10), || Some(world.processes()).filter(|all| all.len() >= 2));
+    let all = until("it and its child", seconds(30), || Some(world.processes()).filter(|all| all.len() >= 2));
     let pid = world.status()["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a PID");
     assert!(all.contains(&pid));
     process::signal(pid, Signal::KILL);
-    until_true("its end is noticed", seconds(10), || !process::alive(pid));
+    until_true("its end is noticed", seconds(30), || !process::alive(pid));
     world.give(Verb::Stop, true).all("stop");
     assert_eq!(world.processes(), Vec::<u32>::new(), "something of it is left");
     assert_eq!(phase(&world), "down");
@@ -65,7 +65,7 @@ fn one_that_waits_for_its_next_start_is_down_when_it_is_stopped_or_left_alone() 
             status["phase"] == "waiting" && status["next_try"].is_u64()
         });
         world.give(verb, true).all(verb.as_str());
-        until_true("nothing is to come", seconds(10), || {
+        until_true("nothing is to come", seconds(30), || {
             let status = world.status();
             status["phase"] == "down" && status["next_try"] == Value::Null && status["pid"] == Value::Null
         });
@@ -114,8 +114,8 @@ fn an_application_that_takes_no_connections_does_not_stop_the_vestibule_that_ado
     let start = Instant::now();
     // It does not answer at all if the control thread waits for a place in the queue.
     world.status();
-    assert!(start.elapsed() < seconds(5));
-    until_true("it knows who that is", seconds(5), || {
+    assert!(start.elapsed() < seconds(20), "{:?}", start.elapsed());
+    until_true("it knows who that is", seconds(30), || {
         world.status()["pid"].as_u64() == Some(u64::from(first.0))
     });
     drop(queue);
@@ -136,7 +136,7 @@ fn a_stop_during_a_start_by_somebody_else_is_not_lost() {
         )
     };
     let world = World::adopting(script);
-    until_true("the command runs", seconds(10), || phase(&world) == "starting");
+    until_true("the command runs", seconds(30), || phase(&world) == "starting");
     std::thread::sleep(Duration::from_millis(300));
     world.give(Verb::Stop, true).all("stop");
     assert_eq!(phase(&world), "down");

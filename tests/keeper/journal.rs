@@ -16,7 +16,7 @@ fn has_what_happened_and_what_was_said_in_their_order() {
     let kept = Kept::start(Kind::Puma, "");
     kept.told(&["restart"]);
     let pid = kept.assert_right_pid();
-    let log = until("its output has been read", seconds(5), || {
+    let log = until("its output has been read", seconds(30), || {
         let log = kept.told(&["log", "app"]);
         log.contains("Use Ctrl-C to stop").then_some(log)
     });
@@ -49,7 +49,7 @@ fn follows_until_vestibule_ends() {
             .for_each(|line| into.lock().expect("lines").push(line));
     });
     let seen = |words: &str| lines.lock().expect("lines").iter().filter(|line| line.contains(words)).count();
-    until_true("what was is shown", seconds(10), || !lines.lock().expect("lines").is_empty());
+    until_true("what was is shown", seconds(30), || !lines.lock().expect("lines").is_empty());
     assert_eq!(lines.lock().expect("lines").len(), 1, "more than one line of what was");
 
     let first = kept.assert_right_pid();
@@ -57,10 +57,10 @@ fn follows_until_vestibule_ends() {
     until_true("the death and the new start are told", seconds(20), || {
         seen(&format!("pid {first} ended: signal: 9")) == 1 && seen("started, pid ") == 1
     });
-    until_true("so is what the new one says", seconds(10), || seen("Use Ctrl-C to stop") >= 1);
+    until_true("so is what the new one says", seconds(30), || seen("Use Ctrl-C to stop") >= 1);
     kept.vestibule.signal(Signal::TERM);
     kept.vestibule.exit(seconds(30));
-    let status = until("the follower ends with it", seconds(10), || follower.try_wait().expect("its status"));
+    let status = until("the follower ends with it", seconds(30), || follower.try_wait().expect("its status"));
     let mut said = String::new();
     follower.stderr.take().expect("stderr").read_to_string(&mut said).expect("text");
     // Nobody asked for this end, so that it is none of the good ones.

@@ -86,7 +86,7 @@ fn directory_environment_limits_and_output_reach_it() {
     assert!(kept.status()["release"]["directory"].as_str().is_some_and(|it| it.ends_with("release-7")));
 
     let log = kept.dir.join("own.log");
-    until_true("its lines are in its file", seconds(5), || {
+    until_true("its lines are in its file", seconds(30), || {
         let text = fs::read_to_string(&log).unwrap_or_default();
         text.contains("Puma starting")
             && text.contains("said on stdout\n")
@@ -99,7 +99,7 @@ fn directory_environment_limits_and_output_reach_it() {
 fn output_goes_to_our_log_line_by_line_unless_something_else_is_said() {
     let kept = Kept::start_prepared(Kind::Puma, "", |app| tell(app));
     ask(&kept, "/say");
-    until_true("its lines are in our log", seconds(5), || {
+    until_true("its lines are in our log", seconds(30), || {
         let events = kept.vestibule.events();
         ["said on stdout", "said on stderr"].iter().all(|said| {
             events.iter().any(|event| {
@@ -141,7 +141,7 @@ fn is_found_as_a_daemon(kind: Kind, option: &str) {
     kept.told(&["restart"]);
     let second = kept.assert_right_pid();
     assert_ne!(first, second);
-    until_true("the first is gone", seconds(10), || !process::alive(first));
+    until_true("the first is gone", seconds(30), || !process::alive(first));
 
     // It died: it is started again, the same way.
     process::signal(second, process::Signal::KILL);
@@ -198,7 +198,7 @@ fn the_next_vestibule_passes_by_a_shell_that_had_not_started_its_server_yet() {
         let wrapped = format!("{:?}", ["sh", "-c", &line]);
         configuration(Kind::Puma, app, dir, "").replace(&format!("{:?}", command(Kind::Puma)), &wrapped)
     });
-    until_true("the shell runs", seconds(10), || {
+    until_true("the shell runs", seconds(30), || {
         kept.pid().is_some_and(|pid| process::title(pid).starts_with("sh "))
     });
     let shell = kept.pid().expect("the shell");

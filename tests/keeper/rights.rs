@@ -123,7 +123,7 @@ fn get(kept: &Kept, path: &str) -> u16 {
 }
 
 fn memory(kept: &Kept) -> Value {
-    until("its memory is known", seconds(10), || {
+    until("its memory is known", seconds(30), || {
         let status = kept.status();
         status["memory"].is_u64().then_some(status)
     })
@@ -144,7 +144,7 @@ fn without_the_right_to_signal_it_says_so_at_once_and_the_application_goes_on() 
         let told = kept.tell(&[verb]);
         assert_eq!(told.status, Some(2), "{told:?}");
         assert!(told.stderr.contains(&words), "{verb}: {told:?}");
-        assert!(began.elapsed() < seconds(5), "{verb} took {:?}", began.elapsed());
+        assert!(began.elapsed() < seconds(10), "{verb} took {:?}", began.elapsed());
         assert_eq!((kept.phase().as_str(), get(&kept, "/")), ("up", 200), "after {verb}");
     }
     assert_eq!((kept.app.pid(), kept.app.ask("/boot")), (pid, boot));

@@ -194,16 +194,16 @@ fn c44_a_tunnel_has_an_idle_time_of_its_own() {
             let _ = conversation.write(&answer);
             // Nothing of the client's for a while, and yet words of its own: that is no silence.
             for _ in 0..10 {
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(400));
                 let _ = conversation.write("tick");
             }
             conversation.wait_for_close();
         }
     });
-    let limits = "timeout = { idle = \"200ms\", tunnel = \"1s\" }\n[limits]\nidle_timeout = \"200ms\"\nrequest_timeout = \"200ms\"\n";
+    let limits = "timeout = { idle = \"200ms\", tunnel = \"3s\" }\n[limits]\nidle_timeout = \"200ms\"\nrequest_timeout = \"200ms\"\n";
     let vestibule = Vestibule::start(&dir, &config(&dir, limits));
     let mut client = open(&vestibule);
     let start = Instant::now();
     assert_eq!(client.rest().expect("an orderly end"), b"tick".repeat(10), "closed while it was in use");
-    assert!(start.elapsed() < Duration::from_secs(9), "not closed by its own limit");
+    assert!(start.elapsed() < Duration::from_secs(30), "not closed by its own limit");
 }

@@ -288,7 +288,7 @@ impl App {
 
     /// The PID in the PID file.
     pub(crate) fn pid(&self) -> u32 {
-        until("a PID in the PID file", seconds(10), || {
+        until("a PID in the PID file", seconds(30), || {
             fs::read_to_string(&self.pid_file).ok()?.trim().parse().ok()
         })
     }

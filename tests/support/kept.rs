@@ -223,7 +223,7 @@ impl Kept {
     /// Asserts that the keeper and the PID file name one living process.
     #[track_caller]
     pub(crate) fn assert_right_pid(&self) -> u32 {
-        until_true("the PID file names the process that the keeper knows", seconds(5), || {
+        until_true("the PID file names the process that the keeper knows", seconds(30), || {
             self.pid_in_file().is_some() && self.pid_in_file() == self.pid()
         });
         let pid = self.pid_in_file().expect("a PID");
@@ -234,7 +234,7 @@ impl Kept {
     /// Ends Vestibule on the spot, as the kernel would for want of memory; the application is left as it is.
     pub(crate) fn kill_vestibule(&mut self) {
         self.vestibule.signal(process::Signal::KILL);
-        self.vestibule.exit(seconds(10));
+        self.vestibule.exit(seconds(30));
     }
 
     /// Waits until something like this has happened to it; all words of that event.

@@ -165,7 +165,7 @@ impl Vestibule {
         let (lines, stderr) = collect(child.stderr.take().expect("stderr"));
         let mut vestibule =
             Vestibule { child, addresses: Vec::new(), stdout: Lines::default(), stderr: lines };
-        let status = vestibule.exit(seconds(10));
+        let status = vestibule.exit(seconds(30));
         stdout.join().and(stderr.join()).expect("the output is read");
         Ended { status: status.code(), stderr: vestibule.stderr() }
     }
@@ -217,7 +217,7 @@ impl Vestibule {
 
     /// Waits for an access log line that fits.
     pub(crate) fn access_line(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        until(what, seconds(5), || self.access_log().into_iter().find(&fits))
+        until(what, seconds(30), || self.access_log().into_iter().find(&fits))
     }
 
     /// CPU time used so far.

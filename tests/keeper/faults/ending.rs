@@ -78,17 +78,17 @@ fn a_second_signal_kills_it_at_once_and_nothing_is_left() {
         let all = kept.processes();
         let mut client = Client::connect(kept.vestibule.address()).expect("a connection");
         client.send("GET /sleep?ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
-        until_true("it runs", seconds(10), || kept.status()["in_flight"] == 1);
+        until_true("it runs", seconds(30), || kept.status()["in_flight"] == 1);
         kept.vestibule.signal(Signal::TERM);
-        until_true("it drains", seconds(10), || kept.vestibule.stderr().contains("draining"));
+        until_true("it drains", seconds(30), || kept.vestibule.stderr().contains("draining"));
         let began = Instant::now();
         kept.vestibule.signal(Signal::TERM);
         // The second cuts the requests; the application, which still runs one, is asked to stop.
-        until_true("the request is cut", seconds(10), || kept.vestibule.stderr().contains("requests_cut"));
+        until_true("the request is cut", seconds(30), || kept.vestibule.stderr().contains("requests_cut"));
         kept.vestibule.signal(Signal::TERM);
-        kept.vestibule.exit(seconds(10));
+        kept.vestibule.exit(seconds(30));
         assert!(began.elapsed() < seconds(10), "{:?}", began.elapsed());
-        until_true("nothing is left", seconds(5), || {
+        until_true("nothing is left", seconds(30), || {
             all.iter().all(|pid| !process::alive(*pid)) && kept.processes().is_empty()
         });
     }
@@ -99,7 +99,7 @@ fn a_request_in_flight_ends_before_its_application_does() {
     let mut kept = Kept::start(Kind::Puma, "");
     let address = kept.vestibule.address();
     let client = std::thread::spawn(move || get(address, "/sleep?ms=2000&token=finished"));
-    until_true("it runs", seconds(10), || kept.status()["in_flight"] == 1);
+    until_true("it runs", seconds(30), || kept.status()["in_flight"] == 1);
     assert!(!lives_on_busy(&mut kept));
     assert_eq!(client.join().expect("a client").text(), "finished");
 }

@@ -176,9 +176,9 @@ fn a_vanished_pid_file_is_written_again() {
         let kept = Kept::start(kind, "");
         let pid = kept.assert_right_pid();
         fs::remove_file(pid_file(&kept.dir)).expect("it was there");
-        until_true("it is there again", seconds(10), || kept.pid_in_file() == Some(pid));
+        until_true("it is there again", seconds(30), || kept.pid_in_file() == Some(pid));
         assert_eq!(kept.assert_alone(), pid);
-        kept.wait_for_event("vanished", seconds(5));
+        kept.wait_for_event("vanished", seconds(30));
         assert!(kept.told(&["restart"]).contains("restarted"));
         let new = kept.assert_alone();
         fs::remove_file(pid_file(&kept.dir)).expect("it was there");

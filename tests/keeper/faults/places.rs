@@ -46,7 +46,7 @@ fn whoever_listens_there_already_is_named_and_left_alone() {
     let kept = Kept::begin(Kind::Puma, "", |_, dir| rival = Some(Rival::at(&dir.socket())));
     let mut rival = rival.expect("somebody else");
     let refusal = format!("process {} listens on {}", rival.0.id(), kept.dir.socket().display());
-    kept.wait_for("waiting", seconds(10));
+    kept.wait_for("waiting", seconds(30));
     for verb in ["start", "restart"] {
         let told = kept.tell(&[verb]);
         assert_eq!(told.status, Some(2), "{verb}: {told:?}");
@@ -74,7 +74,7 @@ fn a_second_start_beside_one_by_hand_is_refused() {
             fs::hard_link(other_dir.socket(), dir.socket()).expect("the same socket");
             socket = Some(dir.socket());
         });
-        kept.wait_for("waiting", seconds(10));
+        kept.wait_for("waiting", seconds(30));
         let (pid, before) = (other.pid(), other.ask("/boot"));
         let told = kept.tell(&["start"]);
         assert_eq!(told.status, Some(2), "{told:?}");
@@ -96,7 +96,7 @@ fn a_socket_that_refuses_is_cleared_away() {
 #[test]
 fn a_file_in_the_place_of_the_socket_is_kept_and_named() {
     let kept = Kept::begin(Kind::Puma, "", |_, dir| fs::write(dir.socket(), "precious").expect("written"));
-    let words = until("the failure is told", seconds(10), || {
+    let words = until("the failure is told", seconds(30), || {
         kept.status()["last_failure"]["words"].as_str().map(str::to_owned)
     });
     assert!(words.contains(&*kept.dir.socket().to_string_lossy()) && words.contains("socket"), "{words}");

@@ -65,7 +65,7 @@ fn a_running_passenger_is_adopted_by_the_next() {
 fn an_application_that_boots_is_waited_for_by_the_next() {
     for kind in [Kind::Puma, Kind::Unicorn, Kind::Thin] {
         let mut kept = Kept::begin(kind, "", |app, _| app.boots_for(seconds(3)));
-        let pid = until("it is started", seconds(10), || kept.pid());
+        let pid = until("it is started", seconds(30), || kept.pid());
         kept.kill_vestibule();
         assert!(kept.app.ask("/boot").is_none(), "it has not booted");
         kept.start_again();
@@ -83,7 +83,7 @@ fn one_that_has_died_meanwhile_is_started() {
     assert!(process::signal(pid, Signal::KILL));
     // Its first thread ends first, and the others listen on.
     let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    until_true("all of it is dead", seconds(10), || !process::alive(pid) && threads() <= 1);
+    until_true("all of it is dead", seconds(30), || !process::alive(pid) && threads() <= 1);
     kept.start_again();
     assert_ne!(kept.assert_alone(), pid);
     let status = kept.status();
@@ -109,7 +109,7 @@ fn ends_in_one(kind: Kind, more: &str, prepare: impl FnOnce(&mut crate::support:
     let mut kept = Kept::start_prepared(kind, more, prepare);
     for &moment in moments() {
         let mut restart = app_command(&kept.dir, &["restart"]).spawn().expect("the binary starts");
-        until_true("it is being restarted", seconds(10), || kept.phase() == "restarting");
+        until_true("it is being restarted", seconds(30), || kept.phase() == "restarting");
         std::thread::sleep(Duration::from_millis(moment));
         kept.kill_vestibule();
         restart.wait().expect("its end");

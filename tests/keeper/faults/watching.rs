@@ -21,7 +21,7 @@ fn what_is_not_watched_stays_down_until_it_is_again() {
         kept.told(&["unmonitor"]);
         assert_eq!(kept.status()["wish"], "alone");
         assert!(process::signal(pid, Signal::KILL));
-        kept.wait_for("down", seconds(10));
+        kept.wait_for("down", seconds(30));
         // Longer than it takes to start it.
         let starts = kept.status()["starts"].clone();
         std::thread::sleep(seconds(2));
@@ -95,7 +95,7 @@ fn of_several_one_at_a_time_is_restarted_at_its_age() {
 #[test]
 fn a_process_that_spins_is_restarted() {
     let dir = Dir::new();
-    // The first of its lives spins.
+    // The first of its lives spins. On a machine with much else to do that is not much of a core.
     let flag = dir.join("spun");
     let spins = format!(
         "if [ -e {flag} ]; then exec sleep 300; fi; touch {flag}; while :; do :; done",
@@ -103,7 +103,7 @@ fn a_process_that_spins_is_restarted() {
     );
     let process = format!(
         "[process.app]\nupstream = \"none\"\ncommand = [\"sh\", \"-c\", {spins:?}]\n\
-         cpu = {{ above = 20, every = \"1s\", times = [2, 3] }}\n"
+         cpu = {{ above = 5, every = \"1s\", times = [2, 3] }}\n"
     );
     let process = process.replace("upstream = \"none\"\n", "").replace("[process.app]", "[process.spinner]");
     let vestibule = Vestibule::start(&dir, &format!("{}{process}", config(&dir, "")));
@@ -112,7 +112,7 @@ fn a_process_that_spins_is_restarted() {
         let all: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
         all[0].clone()
     };
-    let first = until("it runs", seconds(10), || status()["pid"].as_u64());
+    let first = until("it runs", seconds(30), || status()["pid"].as_u64());
     let second = until("it is restarted", seconds(20), || {
         let status = status();
         let pid = status["pid"].as_u64().filter(|pid| *pid != first)?;
@@ -127,7 +127,7 @@ fn a_process_that_spins_is_restarted() {
     };
     assert_eq!(restarts(), 1);
     // One that sleeps is left alone for longer than a verdict takes.
-    until_true("its use is measured", seconds(10), || status()["cpu"] == 0);
+    until_true("its use is measured", seconds(30), || status()["cpu"] == 0);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!((status()["pid"].as_u64(), restarts()), (Some(second), 1));
 }

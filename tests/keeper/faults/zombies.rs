@@ -31,7 +31,7 @@ fn orphans_of_an_application_are_reaped() {
         let (pid, parent) = line.split_once(' ').expect("two numbers");
         assert_eq!(parent.parse(), Ok(us), "it was given to Vestibule");
         let path = format!("/proc/{pid}");
-        until_true("it is gone, and no zombie", seconds(10), || !fs::exists(&path).expect("/proc"));
+        until_true("it is gone, and no zombie", seconds(30), || !fs::exists(&path).expect("/proc"));
     }
     assert_eq!(process::zombies_of(us), Vec::<u32>::new());
     assert!(kept.vestibule.events().iter().all(|event| event["level"] != "ERROR"));
@@ -44,10 +44,10 @@ fn an_adopted_application_that_is_a_zombie_is_dead() {
     let kept = Kept::adopt(Kind::Puma, |_, _| "[process.app]".to_owned());
     let pid = kept.pid().expect("a PID");
     assert!(process::signal(pid, Signal::KILL));
-    kept.wait_for("down", seconds(10));
+    kept.wait_for("down", seconds(30));
     assert!(fs::exists(format!("/proc/{pid}")).expect("/proc") && !process::alive(pid), "it is a zombie");
     assert_eq!(kept.pid(), None);
-    kept.wait_for_event(&format!("pid {pid} ended"), seconds(5));
+    kept.wait_for_event(&format!("pid {pid} ended"), seconds(30));
     let told = kept.told(&["stop"]);
     assert!(told.contains("does not run") || told.contains(&format!("pid {pid} had ended")), "{told}");
 }

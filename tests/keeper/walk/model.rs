@@ -14,8 +14,8 @@ use crate::support::wait::{seconds, until_true};
 
 /// Until it comes to rest: more than any one thing in it takes.
 const REST: Duration = Duration::from_secs(20);
-/// A refusal waits for nothing.
-const AT_ONCE: Duration = Duration::from_secs(3);
+/// A refusal waits for nothing; a hold would take 10 s.
+const AT_ONCE: Duration = Duration::from_secs(8);
 /// Files that Vestibule may have open beside those that it has when all is calm: connections of the visitor, of the keeper, of us.
 const MORE_FILES: usize = 16;
 
@@ -249,13 +249,13 @@ impl Model {
         }
         self.check_traffic(&status);
         assert!(process::alive(self.world.stranger()), "somebody else's process was hit");
-        until_true("no zombie is left", seconds(10), || self.world.zombies().is_empty());
-        until_true("nothing else is left running", seconds(10), || self.world.strangers_below().is_empty());
+        until_true("no zombie is left", seconds(30), || self.world.zombies().is_empty());
+        until_true("nothing else is left running", seconds(30), || self.world.strangers_below().is_empty());
         let complaints = self.world.complaints();
         assert!(complaints.is_empty(), "a visitor met {complaints:?}");
         if self.files > 0 {
             let most = self.files + MORE_FILES;
-            until_true("the files are closed", seconds(10), || self.world.vestibule.open_files() <= most);
+            until_true("the files are closed", seconds(30), || self.world.vestibule.open_files() <= most);
         }
     }
 

@@ -214,7 +214,7 @@ impl World {
     pub(in crate::keeper) fn kill_vestibule(&mut self) {
         self.visitor.expects_breaks(true);
         self.vestibule.signal(Signal::KILL);
-        self.vestibule.exit(seconds(10));
+        self.vestibule.exit(seconds(30));
         self.vestibule = Vestibule::start(&self.dir, &self.config);
         self.visitor.moves_to(self.vestibule.address());
         self.visitor.expects_breaks(false);
