@@ -31,6 +31,7 @@ struct Shared {
     /// Bytes of a POST's body, where it is more than its name.
     body: usize,
     stop: AtomicBool,
+    is_paused: AtomicBool,
     issued: AtomicUsize,
     ended: AtomicUsize,
     answered: AtomicUsize,
@@ -96,6 +97,7 @@ impl Load {
             takes,
             body,
             stop: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
             issued: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
@@ -118,13 +120,18 @@ impl Load {
         until_true(&format!("{count} more good answers"), seconds(60), || self.answered() >= goal);
     }
 
-    /// Waits until what was held is answered, and only the requests of the moment are open.
+    /// Waits until what was held is answered, and only the requests of the moment are open. Nobody else comes meanwhile: a machine
+    /// with much else to do may take in no more than comes, and would never catch up.
     pub(crate) fn wait_until_caught_up(&self) {
         let open = || {
             let ended = self.shared.ended.load(Ordering::Relaxed);
             self.shared.issued.load(Ordering::Relaxed) - ended
         };
+        self.shared.is_paused.store(true, Ordering::Relaxed);
         until_true("the backlog of requests is answered", seconds(60), || open() < 10);
+        self.shared.is_paused.store(false, Ordering::Relaxed);
+        let goal = self.shared.issued.load(Ordering::Relaxed) + 5;
+        until_true("the load goes on", seconds(30), || self.shared.issued.load(Ordering::Relaxed) >= goal);
     }
 
     /// Stops it, waits for what is still open, and returns what became of each.
@@ -138,8 +145,16 @@ impl Load {
 fn generate(shared: &Arc<Shared>, rate: u32) {
     let start = Instant::now();
     let mut open = Vec::new();
+    let mut paused = Duration::ZERO;
     for index in 0.. {
-        let due = Duration::from_secs(1) * index / rate;
+        if shared.is_paused.load(Ordering::Relaxed) {
+            let since = Instant::now();
+            while shared.is_paused.load(Ordering::Relaxed) && !shared.stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            paused += since.elapsed();
+        }
+        let due = Duration::from_secs(1) * index / rate + paused;
         std::thread::sleep(due.saturating_sub(start.elapsed()));
         if shared.stop.load(Ordering::Relaxed) {
             break;
