@@ -77,7 +77,7 @@ fn of_several_one_at_a_time_is_restarted_at_its_age() {
             script(name, &log)
         )
     };
-    let _vestibule =
+    let mut vestibule =
         Vestibule::start(&dir, &format!("{}{}{}", config(&dir, ""), process("one"), process("two")));
     let text = until("both were restarted twice", seconds(40), || {
         let text = fs::read_to_string(&log).unwrap_or_default();
@@ -90,6 +90,9 @@ fn of_several_one_at_a_time_is_restarted_at_its_age() {
         let name = pair[0].strip_suffix(" ends").unwrap_or_else(|| panic!("{text}"));
         assert_eq!(pair[1], format!("{name} is there"), "{text}");
     }
+    // Killed, it would leave them behind.
+    vestibule.signal(Signal::TERM);
+    vestibule.exit(seconds(30));
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn a_process_that_spins_is_restarted() {
          cpu = {{ above = 5, every = \"1s\", times = [2, 3] }}\n"
     );
     let process = process.replace("upstream = \"none\"\n", "").replace("[process.app]", "[process.spinner]");
-    let vestibule = Vestibule::start(&dir, &format!("{}{process}", config(&dir, "")));
+    let mut vestibule = Vestibule::start(&dir, &format!("{}{process}", config(&dir, "")));
     let status = || {
         let told = app(&dir, &["status", "spinner", "--json"]);
         let all: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
@@ -130,4 +133,6 @@ fn a_process_that_spins_is_restarted() {
     until_true("its use is measured", seconds(30), || status()["cpu"] == 0);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!((status()["pid"].as_u64(), restarts()), (Some(second), 1));
+    vestibule.signal(Signal::TERM);
+    vestibule.exit(seconds(30));
 }
