@@ -12,8 +12,9 @@ use crate::support::wait::seconds;
 
 /// Other requests per second.
 const RATE: u32 = 20;
-/// Whoever comes meanwhile waits for a try of 2 s, and for the restart itself; never for all of the long request.
-const MOMENT: Duration = Duration::from_secs(5);
+/// Whoever comes meanwhile waits for a try of 2 s, and for the restart itself, which takes seconds where there is much else to do; never
+/// for all of the long request.
+const MOMENT: Duration = Duration::from_secs(9);
 
 fn is_slow() -> bool {
     std::env::var_os("VESTIBULE_SLOW").is_some()
@@ -21,7 +22,7 @@ fn is_slow() -> bool {
 
 /// How long it runs: 50 s in `make test-slow`.
 fn long() -> Duration {
-    if is_slow() { seconds(50) } else { seconds(8) }
+    if is_slow() { seconds(50) } else { seconds(13) }
 }
 
 /// Shorter than that: the default in `make test-slow`.
