@@ -25,6 +25,6 @@ pub use log_file::{LogError, LogFile};
 pub use page::{Body, explanation};
 pub use request::{Door, Peer, Request, Rules};
 pub use request_id::RequestId;
-pub use respond::{CLIENT_LEFT, Own, bad_head, bad_start, slow_head};
+pub use respond::{CLIENT_LEFT, Own, bad_head, bad_start, not_tls, slow_head};
 pub use stack::{Record, Response, stack};
 pub use worker::{Scratch, Worker};

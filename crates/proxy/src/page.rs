@@ -55,13 +55,18 @@ pub(crate) fn best(
     }
     let built_in = KINDS.into_iter().rev().filter_map(|kind| Some((wish(accept, kind)?, kind)));
     if let Some((_, kind)) = built_in.max_by_key(|&(wish, _)| wish) {
-        return built(status, kind, accept);
+        return built(status, explanation(status), kind, accept);
     }
     let order = |kind: &PageKind| KINDS.iter().position(|known| known == kind);
     match first.first().or_else(|| own.iter().min_by_key(|(kind, _)| order(kind))) {
         Some(&(kind, body)) => shared(kind, body),
-        None => built(status, PageKind::Html, accept),
+        None => built(status, explanation(status), PageKind::Html, accept),
     }
+}
+
+/// A page for `status` that says `text`, which needs no escaping, to a client of which nothing is known.
+pub(crate) fn saying(status: u16, text: &str) -> Page {
+    built(status, text, PageKind::Html, &Accept::default())
 }
 
 /// The one of `pages` that the client wants most.
@@ -91,9 +96,9 @@ fn content_type(kind: PageKind) -> &'static str {
     }
 }
 
-/// A small page for `status`. It says nothing of who we are.
-fn built(status: u16, kind: PageKind, accept: &Accept<'_>) -> Page {
-    let (title, text) = (reason(status), explanation(status));
+/// A small page for `status` that says `text`. It says nothing of who we are.
+fn built(status: u16, text: &str, kind: PageKind, accept: &Accept<'_>) -> Page {
+    let title = reason(status);
     let body = match kind {
         PageKind::Html => format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\

@@ -159,6 +159,20 @@ pub fn bad_start(config: &Config, status: u16, why: impl Into<Cow<'static, str>>
     own
 }
 
+/// The answer, in the clear, to a client that speaks HTTP where TLS is spoken.
+pub fn not_tls() -> Own {
+    let page = page::saying(400, "This port speaks HTTPS: the address has to begin with https://.");
+    Own {
+        status: 400,
+        content_type: page.content_type,
+        body: page.body,
+        retry_after: None,
+        allow: None,
+        close: true,
+        why: Cow::Borrowed("plain HTTP came to a listener with tls"),
+    }
+}
+
 /// The answer to a client that did not finish its head in time.
 pub fn slow_head(config: &Config) -> Own {
     bad_start(config, 408, "the request's head did not come in time")

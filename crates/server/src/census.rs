@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vestibule_config::Limits;
 
+use crate::handshake::Failures;
 use crate::refusal::{Refusal, Tally};
 
 /// Parts of the table of addresses, each with a lock, so that workers seldom meet at one.
@@ -26,6 +27,7 @@ pub(crate) struct Census {
     shards: Vec<Mutex<HashMap<Network, u32>>>,
     /// What was refused.
     pub(crate) tally: Tally,
+    pub(crate) failed_handshakes: Failures,
 }
 
 /// What counts as one address: that of IPv4, or a /64 of IPv6, which is the least that one customer is given
@@ -54,6 +56,7 @@ impl Census {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             tally: Tally::default(),
+            failed_handshakes: Failures::default(),
         }
     }
 

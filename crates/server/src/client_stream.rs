@@ -5,83 +5,87 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
-use vestibule_upstream::Stream;
+use vestibule_upstream::{Buffer, Stream};
 
 use crate::sink::Sink;
+use crate::tls_session::TlsSession;
 
 /// What a client is connected by.
 #[derive(Debug)]
-pub(crate) enum ClientStream {
-    /// Bytes as they are.
-    Plain(Stream),
-    /// Over TLS, after its handshake.
-    Tls(Box<TlsStream<Stream>>),
+pub(crate) struct ClientStream {
+    socket: Stream,
+    /// What is spoken over it; `None` as long as bytes go as they are.
+    tls: Option<Box<TlsSession>>,
+}
+
+impl From<Stream> for ClientStream {
+    fn from(socket: Stream) -> Self {
+        ClientStream { socket, tls: None }
+    }
 }
 
 impl ClientStream {
-    fn socket(&self) -> &Stream {
-        match self {
-            ClientStream::Plain(stream) => stream,
-            ClientStream::Tls(stream) => stream.get_ref().0,
-        }
+    /// From now on it speaks TLS.
+    pub(crate) fn secure(&mut self, tls: TlsSession) {
+        self.tls = Some(Box::new(tls));
+    }
+
+    /// The socket itself.
+    pub(crate) fn socket(&mut self) -> &mut Stream {
+        &mut self.socket
     }
 
     /// Ready when there is something to read: bytes, the end, or an error. Over TLS it may turn out to be nothing for us.
     #[inline]
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            ClientStream::Plain(stream) => stream.poll_readable(cx),
-            ClientStream::Tls(stream) => {
-                let (socket, session) = stream.get_mut();
-                // What it has decrypted already, the socket knows nothing of.
-                match session.process_new_packets() {
-                    Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {
-                        socket.poll_readable(cx)
-                    }
-                    _ => Poll::Ready(Ok(())),
-                }
-            }
+        match &self.tls {
+            None => self.socket.poll_readable(cx),
+            Some(tls) => tls.poll_readable(&self.socket, cx),
         }
     }
 
-    /// Whether nothing is to be read, as far as the event loop has heard. A byte that is there may be lost by asking.
+    /// Whether nothing is to be read, as far as the event loop has heard. A byte that is there may be lost by asking: after
+    /// that nothing is read but [waste](Self::poll_waste).
     pub(crate) fn is_quiet(&mut self) -> bool {
-        match self {
-            ClientStream::Plain(stream) => stream.is_quiet(),
-            ClientStream::Tls(stream) => {
-                let (socket, session) = stream.get_mut();
-                let has_plaintext =
-                    session.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() > 0);
-                !has_plaintext && socket.is_quiet()
-            }
+        self.tls.as_ref().map_or_else(|| self.socket.is_quiet(), |tls| tls.is_quiet(&self.socket))
+    }
+
+    /// Says that no more will come, where that needs saying, if the kernel takes it at once. To be called before an orderly
+    /// end, and not before one that must not make what came look whole.
+    pub(crate) fn farewell(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.farewell(&self.socket);
         }
     }
 
-    /// Writes at once what the kernel takes. Over TLS nothing: what has no room for waiting cannot be encrypted first.
+    /// Reads once what does not matter any more; gives how much that was, 0 at the end. After that nothing else is read.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing can be written now; else the socket's own.
-    pub(crate) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            ClientStream::Plain(stream) => stream.write_now(bytes),
-            ClientStream::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
-        }
+    /// The socket's.
+    pub(crate) fn poll_waste(
+        &mut self,
+        cx: &mut Context<'_>,
+        waste: &mut Buffer,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        waste.clear();
+        // Without the work of decrypting it.
+        waste.poll_fill(&mut self.socket, cx, room)
     }
 
     /// Whether the client closed its sending, or all; bytes that it sent before may still be there to read.
     pub(crate) fn has_ended(&self) -> bool {
-        self.socket().has_ended()
+        self.socket.has_ended()
     }
 
     /// Makes closing it a reset: the client must not take what came for the whole.
     pub(crate) fn reset_on_close(&self) {
-        self.socket().reset_on_close();
+        self.socket.reset_on_close();
     }
 
     /// Has the kernel find out when a silent client is gone.
     pub(crate) fn keep_alive(&self) {
-        self.socket().keep_alive();
+        self.socket.keep_alive();
     }
 }
 
@@ -93,23 +97,24 @@ impl Sink for ClientStream {
 
     #[inline]
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            ClientStream::Plain(_) => Poll::Ready(Ok(())),
-            ClientStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.tls {
+            None => Poll::Ready(Ok(())),
+            Some(tls) => tls.poll_sent(&mut self.socket, cx),
         }
     }
 
     fn undelivered(&self) -> Option<u32> {
-        self.socket().undelivered()
+        self.tls.as_ref().map_or_else(|| self.socket.undelivered(), |tls| tls.undelivered(&self.socket))
     }
 }
 
 impl AsyncRead for ClientStream {
     #[inline]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            ClientStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        let this = self.get_mut();
+        match &mut this.tls {
+            None => Pin::new(&mut this.socket).poll_read(cx, buf),
+            Some(tls) => tls.poll_read(&mut this.socket, cx, buf),
         }
     }
 }
@@ -117,9 +122,10 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            ClientStream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            ClientStream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        let this = self.get_mut();
+        match &mut this.tls {
+            None => Pin::new(&mut this.socket).poll_write(cx, buf),
+            Some(tls) => tls.poll_write(&mut this.socket, cx, buf),
         }
     }
 
@@ -128,9 +134,10 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            ClientStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            ClientStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        let this = self.get_mut();
+        match &mut this.tls {
+            None => Pin::new(&mut this.socket).poll_shutdown(cx),
+            Some(tls) => tls.poll_shutdown(&mut this.socket, cx),
         }
     }
 }

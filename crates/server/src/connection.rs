@@ -5,20 +5,26 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Version};
-use vestibule_proxy::{Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, slow_head, stack};
+use vestibule_proxy::{
+    Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, not_tls, slow_head, stack,
+};
+use vestibule_tls::Acceptor;
 use vestibule_upstream::Deadline;
 
 use crate::client_stream::ClientStream;
 use crate::sink::Sink;
 
 use crate::exchange::Exchange;
+use crate::handshake::{Handshake, Protocol, Shaken};
 use crate::head::{self, Asked};
 use crate::house::{Ground, House, Place};
 use crate::http1::write_with;
+use crate::idle::Seat;
 use crate::inbound::{Inbound, READ_SIZE};
 use crate::linger::{linger, linger_briefly};
 use crate::proxy_header::ProxyHeader;
@@ -30,7 +36,7 @@ const TURN: u32 = 16;
 /// In a drain a parked connection is still listened to for this long: a request may be on its way.
 const LAST_WAIT: Duration = Duration::from_millis(100);
 /// The same for a connection that has not had a request yet.
-const LAST_WAIT_NEW: Duration = Duration::from_secs(1);
+pub(crate) const LAST_WAIT_NEW: Duration = Duration::from_secs(1);
 
 /// What becomes of a connection after its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub(crate) enum Next {
     Abort,
     /// Close our side, and read for a moment what the client still sends, so that it reads our answer.
     Linger,
+    /// Go on with HTTP/2, which was agreed on.
+    Http2,
 }
 
 /// The other end of a connection.
@@ -53,21 +61,31 @@ pub(crate) struct ClientSide {
     door: Door,
     /// Whether its PROXY protocol header is still to come.
     awaits_header: bool,
+    /// By what TLS is spoken, as long as that is still to begin.
+    acceptor: Option<Arc<Acceptor>>,
     /// Requests it has had.
     requests: u32,
     place: Place,
 }
 
 impl ClientSide {
-    /// The one behind `door`, which begins with a PROXY protocol header if `awaits_header`.
-    pub(crate) fn new(door: Door, awaits_header: bool, place: Place) -> Self {
-        ClientSide { door, awaits_header, requests: 0, place }
+    /// The one behind `door`, which begins with a PROXY protocol header if `awaits_header`, and then speaks TLS if there is
+    /// an `acceptor`.
+    pub(crate) fn new(
+        door: Door,
+        awaits_header: bool,
+        acceptor: Option<Arc<Acceptor>>,
+        place: Place,
+    ) -> Self {
+        ClientSide { door, awaits_header, acceptor, requests: 0, place }
     }
 }
 
 /// Serves a client until its connection ends.
 pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, mut client: ClientSide) {
-    let deadline = Deadline::after(house.limits().request_timeout);
+    let limits = house.limits();
+    let first = if client.acceptor.is_some() { limits.handshake_timeout } else { limits.request_timeout };
+    let deadline = Deadline::after(first);
     let seat = house.idle.seat();
     let mut next = Next::Park;
     let mut last_wait = LAST_WAIT_NEW;
@@ -104,13 +122,15 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, mut client
         if !is_readable {
             // What a client sends from now on would make the kernel throw away what it has not taken yet.
             let has_more = house.is_draining() && stream.undelivered().is_some_and(|bytes| bytes > 0);
-            next = if has_more { Next::Linger } else { Next::Abort };
+            next = if has_more { Next::Linger } else { Next::Close };
             break;
         }
         seat.leave();
         // Boxed, so that a parked connection does not carry the size of a busy one.
-        next = Box::pin(requests(&house, &mut stream, &mut client, &deadline)).await;
-        if next == Next::Park && client.requests == 0 {
+        next = Box::pin(requests(&house, &mut stream, &mut client, &deadline, &seat)).await;
+        if next == Next::Park && client.acceptor.is_some() {
+            // The header of a proxy came, and the time of the handshake runs on.
+        } else if next == Next::Park && client.requests == 0 {
             // After the PROXY protocol header a connection is as new as one without it.
             deadline.reset(house.limits().request_timeout);
         } else if next == Next::Park {
@@ -118,8 +138,10 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, mut client
             last_wait = LAST_WAIT;
         }
     }
-    if next == Next::Linger {
-        linger(&house, &mut stream).await;
+    match next {
+        Next::Linger => linger(&house, &mut stream).await,
+        Next::Close => stream.farewell(),
+        _ => {}
     }
 }
 
@@ -129,12 +151,16 @@ async fn requests(
     stream: &mut ClientStream,
     client: &mut ClientSide,
     deadline: &Deadline,
+    seat: &Seat,
 ) -> Next {
     let mut ground = house.take_ground();
     let mut served = 0_u32;
     let next = loop {
         let next = if client.awaits_header {
             introduction(house, stream, client, deadline, &mut ground).await
+        } else if client.acceptor.is_some() {
+            // Boxed: it is over soon, and its memory is not for the requests that follow.
+            Box::pin(handshake(house, stream, client, (deadline, seat), &mut ground)).await
         } else {
             request(house, stream, client, deadline, &mut ground).await
         };
@@ -166,6 +192,11 @@ async fn introduction(
         Ok(header) => header,
         Err(NoHeader::Nothing) => return Next::Wait,
         Err(NoHeader::Gone) => return Next::Abort,
+        Err(NoHeader::Refused(own)) if client.acceptor.is_some() => {
+            // An answer in the clear is nothing to who expects TLS.
+            log_refused(house, client, &own, 0);
+            return Next::Abort;
+        }
         Err(NoHeader::Refused(own)) => return refuse(house, stream, client, scratch, &own).await,
     };
     received.consume(header.len);
@@ -176,12 +207,40 @@ async fn introduction(
     if !client.door.peer.is_trusted
         && let Err(refusal) = client.place.count_address(client.door.peer.address)
     {
-        if let Some(_refused) = house.refuse(stream, &client.door.peer, refusal) {
+        let in_the_clear = client.acceptor.is_none();
+        if let Some(_refused) = house.refuse(stream, &client.door.peer, refusal, in_the_clear) {
             linger_briefly(house, stream).await;
         }
         return Next::Close;
     }
     Next::Park
+}
+
+/// Goes through the TLS handshake.
+async fn handshake(
+    house: &Rc<House>,
+    stream: &mut ClientStream,
+    client: &mut ClientSide,
+    (deadline, seat): (&Deadline, &Seat),
+    ground: &mut Ground,
+) -> Next {
+    let Some(acceptor) = client.acceptor.clone() else { return Next::Abort };
+    let Ground { received, scratch } = ground;
+    let address = client.door.peer.address;
+    let under_way = Handshake { house, stream, acceptor: &acceptor, address, deadline, seat, received };
+    match under_way.run(&mut client.door.certificate).await {
+        Shaken::Done(protocol) => {
+            client.acceptor = None;
+            client.door.is_tls = true;
+            match protocol {
+                Protocol::Http1 => Next::Park,
+                Protocol::Http2 => Next::Http2,
+            }
+        }
+        Shaken::Nothing => Next::Wait,
+        Shaken::Over => Next::Abort,
+        Shaken::PlainHttp => refuse(house, stream, client, scratch, &not_tls()).await,
+    }
 }
 
 /// Why there is no PROXY protocol header.
@@ -332,12 +391,17 @@ async fn refuse(
     scratch.answer.clear();
     let rest = head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
     let _ = write_with(stream, &mut scratch.answer, rest, house.limits()).await;
+    log_refused(house, client, own, own.body.len() as u64);
+    Next::Linger
+}
+
+/// Logs what was not a request.
+fn log_refused(house: &House, client: &ClientSide, own: &Own, sent: u64) {
     // What cannot be read has no method and no path; who sent it, when and why it was refused is all there is to log.
     let head = vestibule_http1::RequestHead::default();
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
     let request = Request { head: &head, bytes: b"", door: &client.door, arrived, arrived_at, serial };
     let record = Record::of_refused(&request);
-    let (status, sent) = (own.status, own.body.len() as u64);
+    let status = own.status;
     Exchange { house, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);
-    Next::Linger
 }

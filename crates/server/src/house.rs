@@ -12,8 +12,10 @@ use vestibule_upstream::Buffer;
 
 use crate::census::{Census, Network};
 use crate::client_stream::ClientStream;
+use crate::handshake::Failures;
 use crate::idle::Idle;
 use crate::refusal::Refusal;
+use crate::turnstile::Turnstile;
 
 /// Sets of buffers kept for the next requests.
 const KEPT_GROUNDS: usize = 64;
@@ -28,6 +30,8 @@ pub(crate) struct House {
     pub(crate) worker: Worker,
     /// The connections that wait for their client.
     pub(crate) idle: Rc<Idle>,
+    /// What orders the handshakes that have something to compute.
+    pub(crate) turnstile: Turnstile,
     census: Arc<Census>,
     grounds: RefCell<Vec<Ground>>,
     connections: Cell<usize>,
@@ -51,6 +55,7 @@ impl House {
         Rc::new(House {
             worker,
             idle: Idle::new(),
+            turnstile: Turnstile::default(),
             census,
             grounds: RefCell::default(),
             connections: Cell::new(0),
@@ -112,28 +117,35 @@ impl House {
 
     /// Tells a connection from `peer` why it is refused, without reading a request: one write to a socket that has room
     /// for it, or else none. What is given back is the right to read for a moment what the client sends; without it the
-    /// connection has to be closed at once.
+    /// connection has to be closed at once. So is one that is not `in_the_clear`: see [`Refusal`].
     pub(crate) fn refuse(
         self: &Rc<Self>,
-        stream: &ClientStream,
+        stream: &mut ClientStream,
         peer: &Peer,
         refusal: Refusal,
+        in_the_clear: bool,
     ) -> Option<Counted> {
         self.census.tally.count(refusal, peer.address);
-        if refusal == Refusal::Untrusted || self.refused.get() >= MOST_REFUSED {
+        if refusal == Refusal::Untrusted || !in_the_clear || self.refused.get() >= MOST_REFUSED {
             return None;
         }
         let mut ground = self.take_ground();
         ground.scratch.answer.clear();
         refusal.write(&mut ground.scratch.answer, &self.worker);
-        let written = stream.write_now(&ground.scratch.answer);
+        let written = stream.socket().write_now(&ground.scratch.answer);
         self.put_ground(ground);
         written.is_ok().then(|| Counted::new(self, |house| &house.refused))
     }
 
-    /// Logs what all workers refused; whether there was anything.
+    /// The handshakes that failed, of all workers.
+    pub(crate) fn failed_handshakes(&self) -> &Failures {
+        &self.census.failed_handshakes
+    }
+
+    /// Logs what all workers refused, and which handshakes failed; whether there was anything.
     pub(crate) fn report_refusals(&self) -> bool {
-        self.census.tally.report()
+        let refused = self.census.tally.report();
+        self.census.failed_handshakes.report() || refused
     }
 
     pub(crate) fn count_request(self: &Rc<Self>) -> Counted {

@@ -4,6 +4,7 @@ mod census;
 mod client_stream;
 mod connection;
 mod exchange;
+mod handshake;
 mod head;
 mod house;
 mod http1;
@@ -17,7 +18,9 @@ mod proxy_header;
 mod refusal;
 mod server;
 mod sink;
+mod tls_session;
 mod tunnel;
+mod turnstile;
 mod worker;
 
 // For the fuzz targets alone, which stand outside of the crate.

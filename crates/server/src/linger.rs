@@ -39,10 +39,16 @@ pub(crate) async fn let_read(house: Rc<House>, mut stream: ClientStream, _refuse
 }
 
 async fn linger_for(house: &House, stream: &mut ClientStream, most: Duration) {
-    if poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_err() {
+    let (deadline, silence) = (Deadline::after(most), Deadline::after(SILENCE));
+    // Over TLS there is something to say first, which a client that reads nothing does not take.
+    let is_shut = poll_fn(|cx| match Pin::new(&mut *stream).poll_shutdown(cx) {
+        Poll::Ready(shut) => Poll::Ready(shut.is_ok()),
+        Poll::Pending => silence.poll(cx).map(|()| false),
+    });
+    if !is_shut.await {
         return;
     }
-    let (deadline, silence) = (Deadline::after(most), Deadline::after(SILENCE));
+    silence.reset(SILENCE);
     let mut waste = Buffer::default();
     let mut total = 0;
     let mut is_last = false;
@@ -51,7 +57,7 @@ async fn linger_for(house: &House, stream: &mut ClientStream, most: Duration) {
             if house.is_draining() && !std::mem::replace(&mut is_last, true) {
                 deadline.reset(BRIEFLY);
             }
-            match waste.poll_fill(stream, cx, READ) {
+            match stream.poll_waste(cx, &mut waste, READ) {
                 Poll::Ready(Ok(count)) => Poll::Ready(count),
                 Poll::Ready(Err(_)) => Poll::Ready(0),
                 Poll::Pending if silence.poll(cx).is_ready() => Poll::Ready(0),
@@ -64,6 +70,5 @@ async fn linger_for(house: &House, stream: &mut ClientStream, most: Duration) {
         }
         silence.reset(SILENCE);
         total += read;
-        waste.clear();
     }
 }

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use vestibule_config::{Hsts, ListenAddress, Listener as Settings};
 use vestibule_proxy::Rules;
+use vestibule_tls::Acceptor;
 use vestibule_upstream::{DetachedStream, Stream};
 
 /// A bound address: one socket for each worker, or one socket that they share.
@@ -20,6 +21,7 @@ pub struct Bound {
     sockets: Vec<Socket>,
     address: Address,
     settings: Arc<Settings>,
+    acceptor: Option<Arc<Acceptor>>,
 }
 
 /// What one worker has of a bound address.
@@ -27,6 +29,7 @@ pub struct Bound {
 pub(crate) struct Share {
     socket: Socket,
     settings: Arc<Settings>,
+    acceptor: Option<Arc<Acceptor>>,
 }
 
 /// How the connections of a listener are treated.
@@ -36,6 +39,8 @@ pub(crate) struct Manner {
     pub(crate) proxy_protocol: bool,
     /// Whether HTTP/2 is spoken beside HTTP/1.
     pub(crate) http2: bool,
+    /// By what TLS is spoken, where it is.
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
     /// What is done with all its requests.
     pub(crate) rules: Rc<Rules>,
 }
@@ -48,7 +53,8 @@ impl Share {
             hsts: tls.as_ref().and_then(|tls| tls.hsts).map(strict_transport_security),
             asks_certificates: tls.as_ref().is_some_and(|tls| tls.client.is_some()),
         };
-        Manner { proxy_protocol: *proxy_protocol, http2: *http2, rules: Rc::new(rules) }
+        let acceptor = self.acceptor.clone();
+        Manner { proxy_protocol: *proxy_protocol, http2: *http2, acceptor, rules: Rc::new(rules) }
     }
 }
 
@@ -81,18 +87,23 @@ impl fmt::Display for Bound {
 }
 
 impl Bound {
-    /// Binds the address of `settings` for `workers` threads.
+    /// Binds the address of `settings` for `workers` threads. Its connections speak TLS if there is an `acceptor`.
     ///
     /// # Errors
     /// The kernel's; `AddrInUse` also when another program listens with `SO_REUSEPORT`, which the kernel would allow.
-    pub fn bind(settings: &Settings, workers: usize) -> io::Result<Self> {
-        match &settings.address {
-            ListenAddress::Tcp(address) => Bound::tcp(*address, settings, workers),
-            ListenAddress::Unix(path) => Bound::unix(path, settings),
-        }
+    pub fn bind(settings: &Settings, acceptor: Option<Arc<Acceptor>>, workers: usize) -> io::Result<Self> {
+        let (sockets, address) = match &settings.address {
+            ListenAddress::Tcp(address) => Bound::tcp(*address, settings, workers)?,
+            ListenAddress::Unix(path) => Bound::unix(path, settings)?,
+        };
+        Ok(Bound { sockets, address, settings: Arc::new(settings.clone()), acceptor })
     }
 
-    fn tcp(mut address: SocketAddr, settings: &Settings, workers: usize) -> io::Result<Self> {
+    fn tcp(
+        mut address: SocketAddr,
+        settings: &Settings,
+        workers: usize,
+    ) -> io::Result<(Vec<Socket>, Address)> {
         if settings.reuse_port {
             // Without the option, so that a stranger on the port is met with an error and not shared with.
             address = tcp_socket(address, false)?.local_addr()?.as_socket().unwrap_or(address);
@@ -104,10 +115,10 @@ impl Bound {
             address = socket.local_addr()?.as_socket().unwrap_or(address);
             sockets.push(socket);
         }
-        Ok(Bound { sockets, address: Address::Tcp(address), settings: Arc::new(settings.clone()) })
+        Ok((sockets, Address::Tcp(address)))
     }
 
-    fn unix(path: &Path, settings: &Settings) -> io::Result<Self> {
+    fn unix(path: &Path, settings: &Settings) -> io::Result<(Vec<Socket>, Address)> {
         remove_stale(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
@@ -115,8 +126,7 @@ impl Bound {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
         socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
         let inode = fs::metadata(path)?.ino();
-        let address = Address::Unix(path.to_owned(), inode);
-        Ok(Bound { sockets: vec![socket], address, settings: Arc::new(settings.clone()) })
+        Ok((vec![socket], Address::Unix(path.to_owned(), inode)))
     }
 
     /// The share of each worker. What is left of it in this process closes with the workers.
@@ -124,9 +134,11 @@ impl Bound {
         let count = self.sockets.len().max(1);
         (0..workers)
             .map(|worker| match self.sockets.get(worker % count) {
-                Some(socket) => {
-                    Ok(Share { socket: socket.try_clone()?, settings: Arc::clone(&self.settings) })
-                }
+                Some(socket) => Ok(Share {
+                    socket: socket.try_clone()?,
+                    settings: Arc::clone(&self.settings),
+                    acceptor: self.acceptor.clone(),
+                }),
                 None => Err(io::ErrorKind::NotFound.into()),
             })
             .collect()

@@ -12,6 +12,10 @@ use vestibule_proxy::{Worker, explanation};
 const RETRY_AFTER: u64 = 5;
 
 /// Why a connection is refused.
+///
+/// Where TLS is spoken a refused connection is closed without a word. An answer in the clear would be a broken record to the
+/// client; one over TLS would cost the handshake, which is what there is too much of; and an alert (it could only be
+/// `internal_error`) makes browsers and libraries report a fault of ours for good, where after a close they try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// `limits.connections` are open.

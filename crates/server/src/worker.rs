@@ -142,7 +142,7 @@ async fn accept(house: Rc<House>, (listener, manner): (Listener, Manner), mut ph
 /// Gives a connection a task of its own, or refuses it. This never waits: whatever there are too many of, accepting
 /// goes on.
 fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, manner: &Manner) {
-    let stream = ClientStream::Plain(stream);
+    let mut stream = ClientStream::from(stream);
     let peer = Peer::new(address, &house.worker.config.trusted_proxies);
     // What has no address cannot have too many connections; a proxy speaks for many.
     let counted = address.is_some() && !peer.is_trusted;
@@ -159,11 +159,11 @@ fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, manner: &
     match admitted {
         Ok(place) => {
             let door = Door::plain(peer, Rc::clone(&manner.rules));
-            let client = ClientSide::new(door, manner.proxy_protocol, place);
+            let client = ClientSide::new(door, manner.proxy_protocol, manner.acceptor.clone(), place);
             tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, client));
         }
         Err(refusal) => {
-            if let Some(refused) = house.refuse(&stream, &peer, refusal) {
+            if let Some(refused) = house.refuse(&mut stream, &peer, refusal, manner.acceptor.is_none()) {
                 tokio::task::spawn_local(let_read(Rc::clone(house), stream, refused));
             }
         }

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+use rustls::{CommonState, HandshakeKind, ServerConfig};
 use vestibule_config::{Tls, TlsVersion};
 
 use crate::client::Clients;
@@ -94,13 +94,13 @@ impl Acceptor {
     ///
     /// # Errors
     /// The certificate counts no more, or cannot be rendered: the connection must be closed without an answer.
-    pub fn identity(&self, connection: &ServerConnection) -> Result<Option<Identity>, Error> {
+    pub fn identity(&self, connection: &CommonState) -> Result<Option<Identity>, Error> {
         self.identity_at(connection, UnixTime::now())
     }
 
     pub(crate) fn identity_at(
         &self,
-        connection: &ServerConnection,
+        connection: &CommonState,
         now: UnixTime,
     ) -> Result<Option<Identity>, Error> {
         let current = self.current.load();

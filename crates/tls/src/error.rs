@@ -1,7 +1,7 @@
 //! What can go wrong with certificates.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why TLS cannot be spoken as the operator wants, or a client not be believed. Its text names the file and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +201,35 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Error {
+    /// The file that it is about, if it is about one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Error::Read { file, .. }
+            | Error::NoFile { file }
+            | Error::Empty { file }
+            | Error::TooLarge { file, .. }
+            | Error::Der { file, .. }
+            | Error::Pem { file, .. }
+            | Error::NoCertificate { file, .. }
+            | Error::NoKey { file, .. }
+            | Error::BadCertificate { file, .. }
+            | Error::EncryptedKey { file }
+            | Error::BadKey { file, .. }
+            | Error::NotAPair { key: file, .. }
+            | Error::LeafNotFirst { file, .. }
+            | Error::NotLinked { file, .. }
+            | Error::NoRevocations { file }
+            | Error::Clients { file, .. }
+            | Error::Write { file, .. }
+            | Error::OpenToOthers { directory: file, .. }
+            | Error::Busy { directory: file } => Some(file),
+            _ => None,
+        }
+    }
 }
 
 fn also(said: bool, what: &'static str) -> String {

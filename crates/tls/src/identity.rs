@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::ServerConnection;
+use rustls::CommonState;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -45,7 +45,7 @@ impl Identity {
     ///
     /// # Errors
     /// It cannot be rendered.
-    pub fn of(connection: &ServerConnection) -> Result<Option<Self>, Error> {
+    pub fn of(connection: &CommonState) -> Result<Option<Self>, Error> {
         let leaf = connection.peer_certificates().and_then(<[_]>::first);
         leaf.map(Self::of_certificate).transpose()
     }

@@ -22,6 +22,12 @@ impl Buffer {
         self.data.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// The same, to be changed where they stand.
+    #[inline]
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.data.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
     /// Whether nothing is waiting.
     #[inline]
     pub fn is_empty(&self) -> bool {

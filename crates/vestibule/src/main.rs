@@ -9,6 +9,7 @@ mod keep;
 mod logging;
 mod run;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -24,6 +24,7 @@ use vestibule_config::{Config, ListenAddress, Listener, Problem, Process, Upstre
 use vestibule_upstream::Order;
 
 use crate::serve::{self, Ends};
+use crate::tls::Security;
 use child::Child;
 use choice::{NoChoice, Surroundings};
 use invocation::{Invocation, Places, told};
@@ -103,7 +104,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         ..Config::default()
     };
     // From here on clients may connect: they wait in the accept queue until we know where the application listens.
-    let bound = serve::bind(&config)?;
+    let security = Security::of(&config)?;
+    let bound = serve::bind(&config, &security)?;
     let upstream = &mut config.upstreams[0];
     *upstream = Upstream {
         server: invocation.server,
@@ -132,7 +134,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         Ok(address) => {
             tracing::info!("the application is expected at {}", told(&address));
             config.upstreams[0].address = address;
-            serve::run_bound(config, bound, None, Ends::Told(end), |upstreams| {
+            serve::run_bound(config, (bound, security), None, Ends::Told(end), |upstreams| {
                 let upstreams = upstreams.to_vec();
                 tokio::task::spawn_local(async move {
                     if is_gone.await.is_ok() {

@@ -25,11 +25,18 @@ use vestibule_upstream::{Monitor, Upstream};
 use crate::command::find_config;
 use crate::control::{self, Place, Quit};
 use crate::keep::Keepers;
+use crate::tls::Security;
 
 /// Something outside of the configuration that the operator has to mend.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct CannotStart(String);
+
+impl CannotStart {
+    pub(crate) fn new(why: String) -> Self {
+        CannotStart(why)
+    }
+}
 
 /// Serves by the configuration that `named` names, or that is found.
 ///
@@ -58,8 +65,9 @@ pub(crate) fn run(
     control_at: Option<Place>,
     beside: impl FnOnce(&[Arc<Upstream>]),
 ) -> anyhow::Result<ExitCode> {
-    let bound = bind(&config)?;
-    run_bound(config, bound, control_at, Ends::Signalled, beside)
+    let security = Security::of(&config)?;
+    let bound = bind(&config, &security)?;
+    run_bound(config, (bound, security), control_at, Ends::Signalled, beside)
 }
 
 /// Who ends us.
@@ -76,7 +84,7 @@ pub(crate) enum Ends {
 /// As [`run`].
 pub(crate) fn run_bound(
     config: Config,
-    bound: Vec<Bound>,
+    (bound, security): (Vec<Bound>, Security),
     control_at: Option<Place>,
     ends: Ends,
     beside: impl FnOnce(&[Arc<Upstream>]),
@@ -106,7 +114,8 @@ pub(crate) fn run_bound(
             upstreams.push(upstream);
         }
         // From here on signals wait for us instead of ending the process.
-        let mut signals = Signals::new(ends)?;
+        let mut signals = Signals::new(ends, security.clone())?;
+        tokio::task::spawn_local(security.look_after());
         let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
         let server = Server::start(&config, &upstreams, bound, &Arc::default(), log.as_ref())?;
         for address in addresses {
@@ -166,11 +175,11 @@ fn keepers_directory(socket: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// [`CannotStart`].
-pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Bound>> {
+pub(crate) fn bind(config: &Config, security: &Security) -> anyhow::Result<Vec<Bound>> {
     let mut bound = Vec::new();
     let mut wrong = Vec::new();
     for (index, listener) in config.listeners.iter().enumerate() {
-        match Bound::bind(listener, config.workers.get()) {
+        match Bound::bind(listener, security.acceptor(index), config.workers.get()) {
             Ok(listener) => bound.push(listener),
             Err(error) => {
                 let instead = match error.kind() {
@@ -229,18 +238,19 @@ fn check_descriptors(config: &Config, limit: Option<u64>) {
 }
 
 enum Signals {
-    Heard { terminate: Signal, interrupt: Signal, reopen: Signal, hangup: Signal },
+    Heard { terminate: Signal, interrupt: Signal, reopen: Signal, hangup: Signal, security: Security },
     Told(mpsc::Receiver<&'static str>),
 }
 
 impl Signals {
-    fn new(ends: Ends) -> io::Result<Self> {
+    fn new(ends: Ends, security: Security) -> io::Result<Self> {
         Ok(match ends {
             Ends::Signalled => Signals::Heard {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 reopen: signal(SignalKind::user_defined1())?,
                 hangup: signal(SignalKind::hangup())?,
+                security,
             },
             Ends::Told(end) => Signals::Told(end),
         })
@@ -248,8 +258,10 @@ impl Signals {
 
     /// Waits for the signal to end; does what the others ask meanwhile.
     async fn end(&mut self, log: Option<&LogFile>) -> &'static str {
-        let (terminate, interrupt, reopen, hangup) = match self {
-            Signals::Heard { terminate, interrupt, reopen, hangup } => (terminate, interrupt, reopen, hangup),
+        let (terminate, interrupt, reopen, hangup, security) = match self {
+            Signals::Heard { terminate, interrupt, reopen, hangup, security } => {
+                (terminate, interrupt, reopen, hangup, security)
+            }
             Signals::Told(end) => match end.recv().await {
                 Some(why) => return why,
                 // Nobody is left who could tell: then the patience of the draining is the bound.
@@ -266,7 +278,10 @@ impl Signals {
                     }
                 }
                 _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP: reloading is not supported yet; nothing was changed");
+                    tracing::info!(
+                        "SIGHUP: certificates and keys are read anew; the rest of the configuration is not yet"
+                    );
+                    security.reload();
                 }
             }
         }

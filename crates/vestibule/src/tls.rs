@@ -1,0 +1,97 @@
+//! TLS for the listeners: what is read before anything is bound, and kept in step with its files afterwards.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use vestibule_config::{Config, Listener};
+use vestibule_tls::{Acceptor, Challenges, Files, Tickets};
+
+use crate::serve::CannotStart;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What makes TLS of the bytes of the listeners, and what they share.
+#[derive(Debug, Clone)]
+pub(crate) struct Security {
+    /// As [`Config::listeners`]; `None` for those in the clear.
+    acceptors: Vec<Option<Arc<Acceptor>>>,
+    tickets: Tickets,
+    /// Wakes who looks after the files: the operator asks.
+    reload: Arc<Notify>,
+}
+
+impl Security {
+    /// Reads and checks what the configuration names; what is wrong with any of it is said at once.
+    ///
+    /// # Errors
+    /// [`CannotStart`].
+    pub(crate) fn of(config: &Config) -> Result<Self, CannotStart> {
+        let tickets = Tickets::new().map_err(|error| CannotStart::new(error.to_string()))?;
+        let challenges = Arc::new(Challenges::default());
+        let (mut acceptors, mut wrong) = (Vec::new(), Vec::new());
+        for (index, Listener { tls, http2, .. }) in config.listeners.iter().enumerate() {
+            let acceptor = tls.as_ref().map(|tls| Acceptor::new(tls, *http2, &tickets, &challenges));
+            acceptors.push(acceptor.transpose().unwrap_or_else(|error| {
+                wrong.push(told(config, index, &error));
+                None
+            }));
+        }
+        if wrong.is_empty() {
+            Ok(Security { acceptors, tickets, reload: Arc::default() })
+        } else {
+            Err(CannotStart::new(wrong.join("\n")))
+        }
+    }
+
+    /// What makes TLS of the bytes of the listener at this index; `None` for one in the clear.
+    pub(crate) fn acceptor(&self, index: usize) -> Option<Arc<Acceptor>> {
+        self.acceptors.get(index).cloned().flatten()
+    }
+
+    /// Has all files read anew.
+    pub(crate) fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Keeps what is used in step with the files, and the keys of tickets fresh, for as long as it is polled. What changed,
+    /// and what cannot be used, is logged.
+    pub(crate) async fn look_after(self) {
+        let mut files: Vec<Files> = self.acceptors.iter().flatten().map(Acceptor::files).collect();
+        if files.is_empty() {
+            return;
+        }
+        loop {
+            let is_asked = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                () = self.reload.notified() => true,
+            };
+            self.tickets.rotate_if_due();
+            // Elsewhere: a disk that hangs must keep nothing waiting but this.
+            let looking = tokio::task::spawn_blocking(move || {
+                let mut count = 0;
+                for files in &mut files {
+                    let found = if is_asked { files.reload_now() } else { files.check(Instant::now()) };
+                    count += found.len();
+                }
+                (files, count)
+            });
+            let Ok((back, count)) = looking.await else { return };
+            files = back;
+            if is_asked && count == 0 {
+                tracing::info!("certificates and keys are as they were");
+            }
+        }
+    }
+}
+
+/// An error about the file of a listener, with the place where that is named.
+fn told(config: &Config, index: usize, error: &vestibule_tls::Error) -> String {
+    let text = error.to_string();
+    let (message, instead) = text.split_once("; ").unwrap_or((&text, "mend it, or name another file"));
+    match error.file() {
+        Some(file) => config.tls_file_error(index, file, message, instead).to_string(),
+        None => config.listener_error(index, message, instead).to_string(),
+    }
+}
