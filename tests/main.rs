@@ -21,6 +21,7 @@ mod errors;
 mod examples;
 mod forwarding;
 mod hold;
+mod http2;
 mod intermediary;
 mod keeper;
 mod kept;

@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod dir;
 pub(crate) mod fake;
 pub(crate) mod gated;
+pub(crate) mod h2;
 pub(crate) mod kept;
 pub(crate) mod latency;
 pub(crate) mod ledger;

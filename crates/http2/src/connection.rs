@@ -72,6 +72,12 @@ pub enum Event {
         /// What kind of request.
         kind: Kind,
     },
+    /// What was to be a request and is none, as it is malformed or one too many: its stream has been reset, and is not the
+    /// caller's. For the log alone.
+    Refused {
+        /// Why, in words.
+        why: &'static str,
+    },
     /// Bytes of a body. They count against the windows until they are released.
     Data {
         /// Its stream.

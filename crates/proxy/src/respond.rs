@@ -168,6 +168,7 @@ pub fn not_tls() -> Own {
         body: page.body,
         retry_after: None,
         allow: None,
+        location: None,
         close: true,
         why: Cow::Borrowed("plain HTTP came to a listener with tls"),
     }

@@ -1,6 +1,7 @@
 //! What one worker thread has at hand for its requests.
 
 use std::cell::{Cell, RefCell};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,25 +62,27 @@ impl Worker {
 
     /// Writes a `Date` field (RFC 9110 6.6.1).
     pub fn write_date(&self, out: &mut Vec<u8>, now: SystemTime) {
+        self.with_date(now, |date| vestibule_http1::field(out, b"Date", date));
+    }
+
+    /// Hands the value of a `Date` field to `use_it`.
+    pub fn with_date(&self, now: SystemTime, use_it: impl FnOnce(&[u8])) {
         let mut date = self.date.borrow_mut();
         let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if date.second != second {
             date.second = second;
-            date.line.clear();
-            vestibule_http1::field(
-                &mut date.line,
-                b"Date",
-                httpdate::HttpDate::from(now).to_string().as_bytes(),
-            );
+            date.value.clear();
+            // Writing to a Vec cannot fail.
+            let _ = write!(date.value, "{}", httpdate::HttpDate::from(now));
         }
-        out.extend_from_slice(&date.line);
+        use_it(&date.value);
     }
 }
 
 #[derive(Debug, Default)]
 struct Date {
     second: u64,
-    line: Vec<u8>,
+    value: Vec<u8>,
 }
 
 /// Memory that a connection uses while it has a request, and then leaves to the next.

@@ -7,36 +7,33 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Version};
 use vestibule_proxy::{
     Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, not_tls, slow_head, stack,
 };
 use vestibule_tls::Acceptor;
-use vestibule_upstream::Deadline;
+use vestibule_upstream::{Buffer, Deadline};
 
 use crate::client_stream::ClientStream;
-use crate::sink::Sink;
-
 use crate::exchange::Exchange;
 use crate::handshake::{Handshake, Protocol, Shaken};
 use crate::head::{self, Asked};
 use crate::house::{Ground, House, Place};
 use crate::http1::write_with;
+use crate::http2;
 use crate::idle::Seat;
 use crate::inbound::{Inbound, READ_SIZE};
 use crate::linger::{linger, linger_briefly};
+use crate::listener::Manner;
+use crate::parking::{self, LAST_WAIT, LAST_WAIT_NEW};
 use crate::proxy_header::ProxyHeader;
+use crate::sink::Sink;
 
 /// Requests that a client sent ahead which are answered before other connections have a turn. tokio itself would let it have
 /// 128, times 61 connections before it looks for news.
 const TURN: u32 = 16;
-
-/// In a drain a parked connection is still listened to for this long: a request may be on its way.
-const LAST_WAIT: Duration = Duration::from_millis(100);
-/// The same for a connection that has not had a request yet.
-pub(crate) const LAST_WAIT_NEW: Duration = Duration::from_secs(1);
 
 /// What becomes of a connection after its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +48,7 @@ pub(crate) enum Next {
     Abort,
     /// Close our side, and read for a moment what the client still sends, so that it reads our answer.
     Linger,
-    /// Go on with HTTP/2, which was agreed on.
+    /// Go on with HTTP/2, which the client speaks.
     Http2,
 }
 
@@ -63,21 +60,28 @@ pub(crate) struct ClientSide {
     awaits_header: bool,
     /// By what TLS is spoken, as long as that is still to begin.
     acceptor: Option<Arc<Acceptor>>,
+    /// Whether it may speak HTTP/2 without having asked.
+    may_speak_http2: bool,
+    /// What it sent before that was known.
+    ahead: Option<Box<Buffer>>,
     /// Requests it has had.
     requests: u32,
     place: Place,
 }
 
 impl ClientSide {
-    /// The one behind `door`, which begins with a PROXY protocol header if `awaits_header`, and then speaks TLS if there is
-    /// an `acceptor`.
-    pub(crate) fn new(
-        door: Door,
-        awaits_header: bool,
-        acceptor: Option<Arc<Acceptor>>,
-        place: Place,
-    ) -> Self {
-        ClientSide { door, awaits_header, acceptor, requests: 0, place }
+    /// The one behind `door` of a listener that treats its connections in this `manner`.
+    pub(crate) fn new(door: Door, manner: &Manner, place: Place) -> Self {
+        let acceptor = manner.acceptor.clone();
+        // Over TLS it asks (ALPN).
+        let may_speak_http2 = manner.http2 && acceptor.is_none();
+        let awaits_header = manner.proxy_protocol;
+        ClientSide { door, awaits_header, acceptor, may_speak_http2, ahead: None, requests: 0, place }
+    }
+
+    /// What of it any protocol needs.
+    pub(crate) fn into_parts(self) -> (Door, Place) {
+        (self.door, self.place)
     }
 }
 
@@ -90,35 +94,7 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, mut client
     let mut next = Next::Park;
     let mut last_wait = LAST_WAIT_NEW;
     while matches!(next, Next::Park | Next::Wait) {
-        let mut is_last = false;
-        let mut undelivered = None;
-        let is_readable = poll_fn(|cx| {
-            if stream.poll_readable(cx).is_ready() {
-                return Poll::Ready(true);
-            }
-            if house.is_draining() && !std::mem::replace(&mut is_last, true) {
-                deadline.reset(last_wait);
-            }
-            if seat.poll_called(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            while deadline.poll(cx).is_ready() {
-                // Of an answer that the kernel took whole, the client may not have taken all. As long as it takes some,
-                // it is not idle; else the kernel would keep the rest for as long as the client likes.
-                let waiting = stream.undelivered().filter(|bytes| *bytes > 0 && !house.is_draining());
-                match (waiting, undelivered) {
-                    (None, _) => return Poll::Ready(false),
-                    (Some(now), Some(before)) if now >= before => {
-                        stream.reset_on_close();
-                        return Poll::Ready(false);
-                    }
-                    _ => undelivered = waiting,
-                }
-                deadline.reset(house.limits().send_timeout);
-            }
-            Poll::Pending
-        })
-        .await;
+        let is_readable = parking::wait(&house, &mut stream, &seat, &deadline, last_wait).await;
         if !is_readable {
             // What a client sends from now on would make the kernel throw away what it has not taken yet.
             let has_more = house.is_draining() && stream.undelivered().is_some_and(|bytes| bytes > 0);
@@ -141,6 +117,11 @@ pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, mut client
     match next {
         Next::Linger => linger(&house, &mut stream).await,
         Next::Close => stream.farewell(),
+        Next::Http2 => {
+            let received = client.ahead.take().map(|ahead| *ahead).unwrap_or_default();
+            // A task of its own: this one is as large as HTTP/1 needs it.
+            tokio::task::spawn_local(http2::serve(house, stream, client, received));
+        }
         _ => {}
     }
 }
@@ -256,7 +237,7 @@ async fn read_header(
     house: &House,
     stream: &mut ClientStream,
     deadline: &Deadline,
-    received: &mut vestibule_upstream::Buffer,
+    received: &mut Buffer,
 ) -> Result<ProxyHeader, NoHeader> {
     poll_fn(|cx| {
         loop {
@@ -292,8 +273,12 @@ async fn request(
     ground: &mut Ground,
 ) -> Next {
     let Ground { received, scratch } = ground;
-    match read_head(house, stream, deadline, received, scratch).await {
-        Ok(Head::Whole) => {}
+    match read_head(house, stream, client.may_speak_http2, deadline, received, scratch).await {
+        Ok(Head::Whole) => client.may_speak_http2 = false,
+        Ok(Head::Http2) => {
+            client.ahead = Some(Box::new(std::mem::take(received)));
+            return Next::Http2;
+        }
         Ok(Head::Nothing) => return Next::Wait,
         Ok(Head::Gone) => return Next::Abort,
         Err(own) => return refuse(house, stream, client, scratch, &own).await,
@@ -341,14 +326,17 @@ enum Head {
     Nothing,
     /// The client went.
     Gone,
+    /// It speaks HTTP/2.
+    Http2,
 }
 
 /// Reads until the head of a request is whole.
 async fn read_head(
     house: &House,
     stream: &mut ClientStream,
+    mut may_be_http2: bool,
     deadline: &Deadline,
-    received: &mut vestibule_upstream::Buffer,
+    received: &mut Buffer,
     scratch: &mut vestibule_proxy::Scratch,
 ) -> Result<Head, Own> {
     let limits = house.limits();
@@ -361,10 +349,18 @@ async fn read_head(
                 if !std::mem::replace(&mut has_begun, true) {
                     deadline.reset(house.limits().request_timeout);
                 }
-                match scratch.head.parse(received.filled(), &mut scanned, &limits) {
-                    Ok(true) => return Poll::Ready(Ok(Head::Whole)),
-                    Ok(false) => {}
-                    Err(error) => return Poll::Ready(Err(bad_head(&house.worker.config, &error))),
+                // Its first bytes are those of `POST` too.
+                let is_http2 = if may_be_http2 { http2::is_begun_by(received.filled()) } else { Some(false) };
+                if is_http2 == Some(true) {
+                    return Poll::Ready(Ok(Head::Http2));
+                }
+                may_be_http2 = is_http2.is_none();
+                if !may_be_http2 {
+                    match scratch.head.parse(received.filled(), &mut scanned, &limits) {
+                        Ok(true) => return Poll::Ready(Ok(Head::Whole)),
+                        Ok(false) => {}
+                        Err(error) => return Poll::Ready(Err(bad_head(&house.worker.config, &error))),
+                    }
                 }
             }
             match received.poll_fill(stream, cx, READ_SIZE) {

@@ -13,11 +13,11 @@ use vestibule_tls::{ACME_TLS_PROTOCOL, Acceptor};
 use vestibule_upstream::{Buffer, Deadline};
 
 use crate::client_stream::ClientStream;
-use crate::connection::LAST_WAIT_NEW;
 use crate::house::House;
 use crate::idle::Seat;
 use crate::inbound::READ_SIZE;
 use crate::linger::linger_briefly;
+use crate::parking::LAST_WAIT_NEW;
 use crate::tls_session::TlsSession;
 
 /// What a client may have sent without its message being whole: RFC 8446 4 allows 16 MiB, rustls takes 64 KiB, and what is

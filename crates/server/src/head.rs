@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use vestibule_http1::{BodyLength, Method, Name, ResponseHead, Version, field, number_field, status_line};
+use vestibule_http1::{
+    BodyLength, Field, Method, Name, ResponseHead, Version, field, number_field, status_line,
+};
 use vestibule_proxy::{Own, Worker, is_of_this_hop};
 
 use crate::outflow::FLUSH;
@@ -58,12 +60,8 @@ pub fn write(
         if line.kind == Name::StrictTransportSecurity {
             hsts = None;
         }
-        let name = line.name.of(bytes);
-        let is_dropped = (is_of_this_hop(line.kind) && !(line.kind == Name::Trailer && asked.takes_trailers))
-            || is_for_front_end(line.kind)
-            || (nominates && head.is_nominated(bytes, name));
-        if !is_dropped {
-            field(out, name, line.value.of(bytes));
+        if passes((head, bytes), line, nominates, asked.takes_trailers) {
+            field(out, line.name.of(bytes), line.value.of(bytes));
         }
     }
     if !has_date && head.status >= 200 {
@@ -92,6 +90,20 @@ pub fn write(
         _ => {}
     }
     end(out, asked, keep_alive);
+}
+
+/// Whether a field of an application's answer goes on to the client. `nominates` as the head says.
+#[inline]
+pub(crate) fn passes(
+    (head, bytes): (&ResponseHead, &[u8]),
+    line: &Field,
+    nominates: bool,
+    takes_trailers: bool,
+) -> bool {
+    let is_dropped = (is_of_this_hop(line.kind) && !(line.kind == Name::Trailer && takes_trailers))
+        || is_for_front_end(line.kind)
+        || (nominates && head.is_nominated(bytes, line.name.of(bytes)));
+    !is_dropped
 }
 
 /// Instructions of the application to the front-end before it. They name files and places that clients need not know.

@@ -34,6 +34,7 @@ pub(crate) struct House {
     pub(crate) turnstile: Turnstile,
     census: Arc<Census>,
     grounds: RefCell<Vec<Ground>>,
+    received: RefCell<Vec<Buffer>>,
     connections: Cell<usize>,
     refused: Cell<usize>,
     requests: Cell<usize>,
@@ -58,6 +59,7 @@ impl House {
             turnstile: Turnstile::default(),
             census,
             grounds: RefCell::default(),
+            received: RefCell::default(),
             connections: Cell::new(0),
             refused: Cell::new(0),
             requests: Cell::new(0),
@@ -84,6 +86,19 @@ impl House {
                 ground.received = Buffer::default();
             }
             grounds.push(ground);
+        }
+    }
+
+    /// A buffer to receive into, for a connection whose requests have buffers of their own.
+    pub(crate) fn take_received(&self) -> Buffer {
+        self.received.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn put_received(&self, mut received: Buffer) {
+        let mut kept = self.received.borrow_mut();
+        if kept.len() < KEPT_GROUNDS && received.capacity() <= KEPT_RECEIVED {
+            received.clear();
+            kept.push(received);
         }
     }
 

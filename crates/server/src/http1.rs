@@ -10,24 +10,24 @@ use vestibule_http1::Method;
 use vestibule_proxy::{CLIENT_LEFT, Outcome, Own, Response};
 use vestibule_upstream::Answer;
 
-use crate::client_stream::ClientStream;
 use crate::connection::Next;
 use crate::exchange::{End, Exchange};
 use crate::head::{self, Asked, BodyFraming};
 use crate::inbound::Inbound;
 use crate::outflow::{FLUSH, FlowError, Outflow, WriteError};
+use crate::sink::Sink;
 use crate::tunnel;
 
 /// Writes `bytes` and empties it.
 pub(crate) async fn write_all(
-    stream: &mut ClientStream,
+    sink: &mut impl Sink,
     bytes: &mut Vec<u8>,
     limits: &Limits,
 ) -> Result<(), WriteError> {
     let mut flow = Outflow::new(bytes, limits);
     poll_fn(|cx| {
         loop {
-            match flow.poll(stream, cx) {
+            match flow.poll(sink, cx) {
                 Ok(_) if flow.is_empty() => return Poll::Ready(Ok(())),
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
@@ -41,15 +41,15 @@ pub(crate) async fn write_all(
 
 /// Writes `bytes`, which it empties, and then `rest`, with no more than a piece of that in memory.
 pub(crate) async fn write_with(
-    stream: &mut ClientStream,
+    sink: &mut impl Sink,
     bytes: &mut Vec<u8>,
     rest: &[u8],
     limits: &Limits,
 ) -> Result<(), WriteError> {
-    write_all(stream, bytes, limits).await?;
+    write_all(sink, bytes, limits).await?;
     for piece in rest.chunks(FLUSH) {
         bytes.extend_from_slice(piece);
-        write_all(stream, bytes, limits).await?;
+        write_all(sink, bytes, limits).await?;
     }
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vestibule_http1::{Chunk, ChunkDecoder, Framing, RequestHead, Version};
 use vestibule_upstream::{Buffer, Client, ClientError, Deadline};
 
+use crate::arrival::Arrival;
 use crate::client_stream::ClientStream;
 use crate::sink::{Exit, Sink};
 
@@ -35,13 +36,7 @@ pub(crate) struct Inbound<'a> {
     deadline: &'a Deadline,
     body: Body,
     most_body: u64,
-    silence: Duration,
-    /// Least bytes per second of the body, once the client has been waited for as long as `silence`.
-    least_rate: u64,
-    /// Time spent waiting for the body, and the bytes of it that came.
-    waited: Duration,
-    came: u64,
-    waits_since: Option<Instant>,
+    arrival: Arrival,
     /// Room for the next read of the body: little, until the client shows that it fills it.
     room: usize,
     /// When to look again whether the client is there.
@@ -75,11 +70,7 @@ impl<'a> Inbound<'a> {
             deadline,
             body,
             most_body: limits.body,
-            silence: limits.request_timeout,
-            least_rate: limits.receive_rate,
-            waited: Duration::ZERO,
-            came: 0,
-            waits_since: None,
+            arrival: Arrival::new(limits),
             room: READ_SIZE,
             look: None,
             version: head.version,
@@ -106,14 +97,6 @@ impl<'a> Inbound<'a> {
             }
         }
         matches!(self.body, Body::Ended)
-    }
-
-    /// A wait for the body is over: whether it comes too slowly altogether. Only the time counts that we waited, not what
-    /// the application took.
-    fn is_too_slow(&mut self) -> bool {
-        self.waited += self.waits_since.take().map(|since| since.elapsed()).unwrap_or_default();
-        let counted = self.waited.saturating_sub(self.silence).as_millis();
-        u128::from(self.came) * 1000 < u128::from(self.least_rate) * counted
     }
 
     /// Moves what was received of the body to `out`; 0 when nothing was, or at the end of the body.
@@ -202,21 +185,12 @@ impl Client for Inbound<'_> {
             match self.buffer.poll_fill(self.stream, cx, self.room) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ClientError::Left)),
                 Poll::Ready(Ok(count)) => {
-                    self.came += count as u64;
                     if count >= self.room {
                         self.room = BODY_READ_SIZE;
                     }
-                    if self.waits_since.is_some() && self.is_too_slow() {
-                        return Poll::Ready(Err(ClientError::Slow));
-                    }
+                    self.arrival.came(count)?;
                 }
-                Poll::Pending => {
-                    if self.waits_since.is_none() {
-                        self.waits_since = Some(Instant::now());
-                        self.deadline.reset(self.silence);
-                    }
-                    return self.deadline.poll(cx).map(|()| Err(ClientError::Slow));
-                }
+                Poll::Pending => return self.arrival.poll(self.deadline, cx).map(Err),
             }
         }
     }

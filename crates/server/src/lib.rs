@@ -1,5 +1,6 @@
 //! The public side: listeners, connections, drain.
 
+mod arrival;
 mod census;
 mod client_stream;
 mod connection;
@@ -8,12 +9,14 @@ mod handshake;
 mod head;
 mod house;
 mod http1;
+mod http2;
 mod idle;
 mod inbound;
 mod linger;
 mod listener;
 mod outflow;
 mod pace;
+mod parking;
 mod proxy_header;
 mod refusal;
 mod server;

@@ -22,11 +22,14 @@ pub(crate) struct Pace {
     /// Bytes that had reached the client when the window began; less than nothing when bytes of an earlier answer were
     /// still on their way.
     delivered: i64,
+    /// Bytes that its connection had carried then, for all that share it.
+    carried: u64,
 }
 
 impl Pace {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Pace { window: limits.send_timeout, rate: limits.send_rate, written: 0, waiting: None, delivered: 0 }
+        let (window, rate) = (limits.send_timeout, limits.send_rate);
+        Pace { window, rate, written: 0, waiting: None, delivered: 0, carried: 0 }
     }
 
     #[inline]
@@ -53,14 +56,18 @@ impl Pace {
         if self.waiting.is_none() {
             self.waiting = Some(Deadline::after(self.window));
             self.delivered = self.delivered_by_now(sink);
+            self.carried = sink.carried();
         }
         while let Some(waiting) = &self.waiting {
             ready!(waiting.poll(cx));
-            let now = self.delivered_by_now(sink);
-            if now.saturating_sub(self.delivered) < self.least() {
+            let (now, carried) = (self.delivered_by_now(sink), sink.carried());
+            // Who waits for others is not slow as long as those are not.
+            let shared = if sink.is_in_line() { carried.saturating_sub(self.carried) } else { 0 };
+            let taken = now.saturating_sub(self.delivered).max(i64::try_from(shared).unwrap_or(i64::MAX));
+            if taken < self.least() {
                 return Poll::Ready(());
             }
-            self.delivered = now;
+            (self.delivered, self.carried) = (now, carried);
             waiting.reset(self.window);
         }
         Poll::Pending

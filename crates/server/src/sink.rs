@@ -22,6 +22,16 @@ pub(crate) trait Sink {
 
     /// Bytes on their way that the client has not acknowledged, as far as that is known.
     fn undelivered(&self) -> Option<u32>;
+
+    /// Whether it waits for its turn on a connection that others use too, and not for the client.
+    fn is_in_line(&self) -> bool {
+        false
+    }
+
+    /// Bytes that such a connection has carried for all of them so far.
+    fn carried(&self) -> u64 {
+        0
+    }
 }
 
 /// A door by which a request came and its answer leaves.

@@ -395,10 +395,10 @@ impl Session<'_> {
                     match mem::replace(&mut then, Then::Nothing) {
                         Then::Nothing => {}
                         Then::Send(bytes, room, count) => {
-                            *count = traffic.encrypt(bytes, room).map_err(no_room)?
+                            *count = traffic.encrypt(bytes, room).map_err(no_room)?;
                         }
                         Then::Close(room, count) => {
-                            *count = traffic.queue_close_notify(room).map_err(no_room)?
+                            *count = traffic.queue_close_notify(room).map_err(no_room)?;
                         }
                     }
                     is_done = true;

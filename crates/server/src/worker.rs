@@ -159,7 +159,7 @@ fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, manner: &
     match admitted {
         Ok(place) => {
             let door = Door::plain(peer, Rc::clone(&manner.rules));
-            let client = ClientSide::new(door, manner.proxy_protocol, manner.acceptor.clone(), place);
+            let client = ClientSide::new(door, manner, place);
             tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, client));
         }
         Err(refusal) => {

@@ -115,9 +115,9 @@ pub(crate) fn run_bound(
         }
         // From here on signals wait for us instead of ending the process.
         let mut signals = Signals::new(ends, security.clone())?;
-        tokio::task::spawn_local(security.look_after());
         let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
-        let server = Server::start(&config, &upstreams, bound, &Arc::default(), log.as_ref())?;
+        let server = Server::start(&config, &upstreams, bound, security.challenges(), log.as_ref())?;
+        tokio::task::spawn_local(security.look_after());
         for address in addresses {
             tracing::info!("listening on {address}");
         }

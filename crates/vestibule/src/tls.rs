@@ -18,6 +18,7 @@ pub(crate) struct Security {
     /// As [`Config::listeners`]; `None` for those in the clear.
     acceptors: Vec<Option<Arc<Acceptor>>>,
     tickets: Tickets,
+    challenges: Arc<Challenges>,
     /// Wakes who looks after the files: the operator asks.
     reload: Arc<Notify>,
 }
@@ -39,7 +40,7 @@ impl Security {
             }));
         }
         if wrong.is_empty() {
-            Ok(Security { acceptors, tickets, reload: Arc::default() })
+            Ok(Security { acceptors, tickets, challenges, reload: Arc::default() })
         } else {
             Err(CannotStart::new(wrong.join("\n")))
         }
@@ -48,6 +49,11 @@ impl Security {
     /// What makes TLS of the bytes of the listener at this index; `None` for one in the clear.
     pub(crate) fn acceptor(&self, index: usize) -> Option<Arc<Acceptor>> {
         self.acceptors.get(index).cloned().flatten()
+    }
+
+    /// The ACME challenges that stand now, for all listeners.
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Has all files read anew.

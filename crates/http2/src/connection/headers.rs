@@ -156,7 +156,7 @@ impl Connection {
             self.streams.remember_reset(block.stream);
         }
         self.flood.reset()?;
-        Ok(None)
+        Ok(Some(Event::Refused { why: fault }))
     }
 
     fn take_trailers(&mut self, block: Block, bytes: &[u8]) -> Result<Option<Event>, ConnectionError> {
