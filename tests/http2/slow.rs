@@ -76,7 +76,7 @@ fn a_client_that_reads_nothing_of_its_connection_is_cut_off() {
     });
     let settings = format!(
         "{}\n[buffer]\nresponse = false\n[limits]\nsend_timeout = \"1s\"\n",
-        with_http2(&dir, "").replace("[upstream.app]", "[upstream.app]")
+        with_http2(&dir, "")
     );
     let vestibule = Vestibule::start(&dir, &settings);
     let mut client = H2::with_window(vestibule.address(), 100_000_000);
