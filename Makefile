@@ -13,9 +13,10 @@ TARGETS ?=
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
 PROGRAMS = puma unicorn thin passenger passenger-config bundle rails systemd-analyze ruby wrk nginx haproxy caddy \
-  curl sha256sum chromium slowhttptest ab python3
+  curl sha256sum chromium slowhttptest ab python3 pebble nghttp testssl openssl
 PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties systemd wrk nginx-light haproxy caddy \
-  curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv
+  curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv \
+  pebble nghttp2-client testssl.sh openssl
 
 # Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
 PYTHON = target/python
@@ -30,6 +31,7 @@ test: deps
 	$(CARGO) test --workspace --profile $(PROFILE) --doc
 	$(CARGO) test --workspace --profile $(PROFILE) --no-fail-fast --lib --bins
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast -p vestibule-process --test orphans
+	$(CARGO) test --profile $(PROFILE) --no-fail-fast -p vestibule-acme --test authority
 	$(CARGO) test --profile $(PROFILE) --no-fail-fast --test fuzz
 	THREADS=$(THREADS) tests/run-behaviour $(CARGO) test --profile $(PROFILE) --test behaviour
 
