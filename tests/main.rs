@@ -9,6 +9,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod answers;
 mod bad_input;
 mod buffering;

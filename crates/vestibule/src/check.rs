@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use vestibule_config::Config;
 
+use crate::certificates;
 use crate::command::find_config;
 use crate::tls::Security;
 
-/// Checks the configuration that `serve` would take, and the certificates and keys that it names.
+/// Checks the configuration that `serve` would take, the certificates and keys that it names, and whether fetched ones can be kept.
 pub(crate) fn run(named: Option<&Path>) -> anyhow::Result<ExitCode> {
     match find_config(named) {
         Some(path) => {
-            Security::of(&vestibule_config::load(&path)?)?;
+            let config = vestibule_config::load(&path)?;
+            Security::of(&config)?;
+            certificates::check(&config)?;
             println!("{}: ok", path.display());
         }
         None => {

@@ -1,6 +1,7 @@
 //! The `vestibule` binary: command line, start-up order, signals.
 
 mod app;
+mod certificates;
 mod check;
 mod command;
 mod control;

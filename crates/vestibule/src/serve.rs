@@ -22,6 +22,7 @@ use vestibule_proxy::LogFile;
 use vestibule_server::{Bound, Cut, Server};
 use vestibule_upstream::{Monitor, Upstream};
 
+use crate::certificates::{Renewals, Running};
 use crate::command::find_config;
 use crate::control::{self, Place, Quit};
 use crate::keep::Keepers;
@@ -115,17 +116,19 @@ pub(crate) fn run_bound(
         }
         // From here on signals wait for us instead of ending the process.
         let mut signals = Signals::new(ends, security.clone())?;
+        let renewals = Renewals::of(&config, |index| security.acceptor(index), security.challenges());
         let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
         let server = Server::start(&config, &upstreams, bound, security.challenges(), log.as_ref())?;
         tokio::task::spawn_local(security.look_after());
         for address in addresses {
             tracing::info!("listening on {address}");
         }
+        let renewals = renewals.run();
         beside(&upstreams);
         let quit = Quit::default();
         let Some(claim) = &claim else {
             // Nobody can say anything about an application then, and there is none of ours.
-            return until_ended(server, &config, log.as_ref(), &mut signals, &quit).await;
+            return until_ended(server, renewals, &config, log.as_ref(), &mut signals, &quit).await;
         };
         let reaper = Reaper::new().context("cannot look after processes")?;
         tokio::task::spawn_local(reaper.run());
@@ -133,7 +136,7 @@ pub(crate) fn run_bound(
         let handles = keepers.handles().to_vec();
         let answers = control::Server { handles, quit: quit.clone() };
         tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
-        let code = until_ended(server, &config, log.as_ref(), &mut signals, &quit).await;
+        let code = until_ended(server, renewals, &config, log.as_ref(), &mut signals, &quit).await;
         let ending = if quit.is_asked() { Ending::Leave } else { Ending::AsConfigured };
         keepers.end(ending, signals.end(log.as_ref())).await;
         // Whoever waits for our end, over this socket, may start the next one at once.
@@ -291,6 +294,7 @@ impl Signals {
 /// Waits for the end, drains, and says what was cut.
 async fn until_ended(
     mut server: Server,
+    renewals: Running,
     config: &Config,
     log: Option<&LogFile>,
     signals: &mut Signals,
@@ -306,6 +310,7 @@ async fn until_ended(
     }
     let patience =
         config.upstreams.iter().map(|upstream| upstream.drain_timeout).max().unwrap_or(Duration::ZERO);
+    drop(renewals);
     server.drain();
     let why = tokio::select! {
         cut = server.ended() => return Ok(ended(cut.context("a worker failed")?, "drained")),

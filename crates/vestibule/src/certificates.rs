@@ -1,0 +1,174 @@
+//! Certificates that are fetched and renewed by themselves: a task for each, on the control thread.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use vestibule_acme::Renewal;
+use vestibule_config::{Acme, Config};
+use vestibule_tls::{Acceptor, Challenges};
+
+use crate::serve::CannotStart;
+
+/// The `tls.acme` of all listeners, with their places among them.
+fn wanted(config: &Config) -> impl Iterator<Item = (usize, &Acme)> {
+    let listeners = config.listeners.iter().enumerate();
+    listeners.filter_map(|(index, listener)| Some((index, listener.tls.as_ref()?.acme.as_ref()?)))
+}
+
+/// Whether the stores that `config` names can be used; makes their directories. What is wrong with any is said at once.
+/// `serve` goes on without: it serves what is there.
+///
+/// # Errors
+/// [`CannotStart`].
+pub(crate) fn check(config: &Config) -> Result<(), CannotStart> {
+    let mut wrong: Vec<String> = Vec::new();
+    for (index, acme) in wanted(config) {
+        if let Err(error) = Renewal::check(acme) {
+            let text = error.to_string();
+            let (message, instead) = text.split_once("; ").unwrap_or((&text, "mend it, or name another"));
+            let error = config.listener_error(index, message.to_owned(), instead.to_owned()).to_string();
+            if !wrong.contains(&error) {
+                wrong.push(error);
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(CannotStart::new(wrong.join("\n"))) }
+}
+
+/// What keeps the certificates of the listeners.
+pub(crate) struct Renewals(Vec<Renewal>);
+
+impl Renewals {
+    /// Gives each listener with `tls.acme` what its store has, or what stands in for it. `acceptor` gives the acceptor of the
+    /// listener at an index. Listeners with the same certificate share it. Blocks, before anything is accepted.
+    pub(crate) fn of(
+        config: &Config,
+        acceptor: impl Fn(usize) -> Option<Arc<Acceptor>>,
+        challenges: &Arc<Challenges>,
+    ) -> Self {
+        let mut renewals: Vec<Renewal> = Vec::new();
+        for (index, acme) in wanted(config) {
+            let Some(acceptor) = acceptor(index) else { continue };
+            let certificates = Arc::clone(acceptor.certificates());
+            match renewals.iter_mut().find(|renewal| renewal.is_for(acme)) {
+                Some(renewal) => renewal.give_to(certificates),
+                None => {
+                    let mut renewal = Renewal::new(acme.clone(), challenges);
+                    renewal.give_to(certificates);
+                    renewals.push(renewal);
+                }
+            }
+        }
+        renewals.iter_mut().for_each(Renewal::start);
+        Renewals(renewals)
+    }
+
+    /// Starts the tasks. To be called once the listeners accept: authorities ask there.
+    pub(crate) fn run(self) -> Running {
+        let spawn = |renewal: Renewal| tokio::task::spawn_local(renewal.run());
+        Running(self.0.into_iter().map(spawn).collect())
+    }
+}
+
+/// The tasks; they end when this goes, which is when draining begins: nothing that is ordered then would be served.
+pub(crate) struct Running(Vec<JoinHandle<()>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use vestibule_config::{Challenge, KeyKind, Listener, Tls, TlsVersion};
+    use vestibule_tls::Tickets;
+
+    use super::*;
+
+    fn config(store: &Path, domains: [&str; 3]) -> Config {
+        let mut config = Config::default();
+        let listener = config.listeners[0].clone();
+        let tls = |domain: &str| Tls {
+            certificates: Vec::new(),
+            acme: Some(Acme {
+                domains: vec![domain.to_owned()],
+                contact: Vec::new(),
+                // Nobody listens there.
+                directory: "https://127.0.0.1:1/dir".to_owned(),
+                store: store.to_owned(),
+                challenges: vec![Challenge::Http01],
+                authorities: None,
+                key: KeyKind::Ecdsa,
+                eab: None,
+            }),
+            client: None,
+            minimum: TlsVersion::V12,
+            hsts: None,
+        };
+        let with = |domain: &str| Listener { tls: Some(tls(domain)), ..listener.clone() };
+        config.listeners = domains.map(with).into_iter().chain([listener.clone()]).collect();
+        config
+    }
+
+    fn acceptors(config: &Config, challenges: &Arc<Challenges>) -> Vec<Option<Arc<Acceptor>>> {
+        let tickets = Tickets::new().unwrap();
+        let make = |tls: &Tls| Acceptor::new(tls, false, &tickets, challenges).unwrap();
+        config.listeners.iter().map(|listener| listener.tls.as_ref().map(make)).collect()
+    }
+
+    #[test]
+    fn listeners_with_the_same_certificate_share_one_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(&dir.path().join("store"), ["a.example", "b.example", "a.example"]);
+        let challenges = Arc::new(Challenges::default());
+        let acceptors = acceptors(&config, &challenges);
+        let renewals = Renewals::of(&config, |index| acceptors[index].clone(), &challenges);
+        assert_eq!(renewals.0.len(), 2);
+        for acceptor in acceptors.iter().flatten() {
+            assert_eq!(acceptor.certificates().all().len(), 1, "served from the first moment");
+        }
+        check(&config).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_used_is_said_by_check_and_does_not_keep_from_serving() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let config = config(&dir.path().join("file/store"), ["a.example"; 3]);
+        let words = check(&config).unwrap_err().to_string();
+        assert!(words.contains("file/store") && words.contains("tls.acme.store"), "{words}");
+        let challenges = Arc::new(Challenges::default());
+        let acceptors = acceptors(&config, &challenges);
+        drop(Renewals::of(&config, |index| acceptors[index].clone(), &challenges));
+        assert_eq!(acceptors[0].as_ref().unwrap().certificates().all().len(), 1);
+    }
+
+    #[test]
+    fn the_tasks_end_with_what_started_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(&dir.path().join("store"), ["a.example", "b.example", "c.example"]);
+        let challenges = Arc::new(Challenges::default());
+        let acceptors = acceptors(&config, &challenges);
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let renewals = Renewals::of(&config, |index| acceptors[index].clone(), &challenges);
+            let running = renewals.run();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let ends: Vec<_> = running.0.iter().map(JoinHandle::abort_handle).collect();
+            assert!(ends.iter().all(|end| !end.is_finished()));
+            drop(running);
+            tokio::time::timeout(Duration::from_secs(60), async {
+                while !ends.iter().all(tokio::task::AbortHandle::is_finished) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await
+            .unwrap();
+        });
+    }
+}
