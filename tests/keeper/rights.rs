@@ -63,7 +63,7 @@ fn start(
         |vestibule| {
             let config = PathBuf::from(vestibule.get_args().last().expect("its configuration"));
             let own = config.with_file_name("vestibule");
-            fs::copy(vestibule.get_program(), own).expect("a copy");
+            process::copy_program(Path::new(vestibule.get_program()), &own);
             *vestibule = as_user(&of_the_copy(vestibule), user, capabilities);
         },
     )
@@ -214,7 +214,7 @@ fn a_user_that_it_may_not_become_is_named_with_what_it_would_need() {
     let file = dir.join("vestibule.toml");
     fs::write(&file, owned(&app, &dir)).expect("written");
     let own = dir.join("vestibule");
-    fs::copy(env!("CARGO_BIN_EXE_vestibule"), &own).expect("a copy");
+    process::copy_program(Path::new(env!("CARGO_BIN_EXE_vestibule")), &own);
     let mut check = Command::new(own);
     check.arg("check").arg("--config").arg(file);
     let said = as_user(&check, OURS, "+kill").output().expect("it runs");

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 pub(crate) use rustix::process::Signal;
@@ -11,6 +12,13 @@ use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, kill_proces
 
 /// Ticks per second in /proc: part of the kernel's interface, the same on every machine that this runs on.
 const USER_HZ: u64 = 100;
+
+/// Copies a program that is to be executed. Not in this process: what another test starts at that moment would inherit the file that is
+/// being written, until it executes its own, and as long as that is open nobody can execute the copy (ETXTBSY).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.expect("cp").success(), "{} is not copied", from.display());
+}
 
 /// Sends a signal; false when there is no such process any more.
 pub(crate) fn signal(pid: u32, signal: Signal) -> bool {
