@@ -65,7 +65,7 @@ bench: deps
 
 ## Routing, heads and the hold, each by itself.
 microbench:
-	$(CARGO) bench -p vestibule-config -p vestibule-http2 -p vestibule-proxy -p vestibule-upstream --bench routes --bench hpack --bench head --bench hold
+	$(CARGO) bench -p vestibule-config -p vestibule-http2 -p vestibule-proxy -p vestibule-upstream --bench routes --bench hpack --bench connection --bench head --bench hold
 
 ## Installs what is missing, with apt (as root or through sudo) and with pip; says what is missing where it cannot.
 deps: programs $(PYTHON)/done
