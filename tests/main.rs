@@ -43,3 +43,4 @@ mod slow_attacks;
 mod stalled_disk;
 mod stalled_log;
 mod streaming;
+mod tls;

@@ -84,6 +84,11 @@ impl<S: Read + Write> Client<S> {
         &self.stream
     }
 
+    /// The connection itself, and nothing else: what was read ahead is lost.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// Writes these bytes.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())

@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod canonical;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod dir;
 pub(crate) mod fake;
@@ -20,6 +21,8 @@ pub(crate) mod running;
 pub(crate) mod slow;
 pub(crate) mod small_disk;
 pub(crate) mod stand;
+pub(crate) mod stop;
+pub(crate) mod tls;
 pub(crate) mod turn;
 pub(crate) mod vestibule;
 pub(crate) mod wait;
