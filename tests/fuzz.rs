@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 mod properties;
 
 /// What the corpora may take together, so that the tree stays small.
-const MOST_FILES: usize = 360;
+const MOST_FILES: usize = 400;
 const MOST_BYTES: u64 = 300 * 1024;
 
 fn corpora() -> PathBuf {
@@ -65,6 +65,11 @@ fn every_kept_chunked_body_decodes_in_one_way() {
 #[test]
 fn every_kept_header_block_decodes_in_one_way() {
     replay("hpack", properties::hpack::check);
+}
+
+#[test]
+fn every_kept_conversation_costs_what_it_may() {
+    replay("http2", properties::http2::check);
 }
 
 #[test]

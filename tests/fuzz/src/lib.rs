@@ -8,6 +8,7 @@ pub mod config;
 mod cuts;
 mod growth;
 pub mod hpack;
+pub mod http2;
 mod lines;
 mod pieces;
 pub mod proxy_header;
