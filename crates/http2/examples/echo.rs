@@ -97,7 +97,7 @@ fn take(connection: &mut Connection, answers: &mut HashMap<StreamId, Answer>, ev
             answers.remove(&stream);
             connection.close(stream);
         }
-        Event::Opened(_) | Event::Ping | Event::GoAway => {}
+        Event::Refused { .. } | Event::Opened(_) | Event::Ping | Event::GoAway => {}
     }
 }
 

@@ -342,8 +342,8 @@ impl Connection {
         self.failed.is_some() || (leaves && self.streams() == 0)
     }
 
-    /// What the client did wrong on a stream when that was reset last, in words for a log: also of requests that never came to
-    /// an event, as they were malformed. Given once.
+    /// What the client did wrong on a stream when that was reset last for it ([`Event::Reset`]), in words for a log. Given
+    /// once.
     pub fn take_fault(&mut self) -> Option<(StreamId, &'static str)> {
         self.fault.take()
     }

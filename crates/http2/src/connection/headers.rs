@@ -150,7 +150,6 @@ impl Connection {
         code: ErrorCode,
         fault: &'static str,
     ) -> Result<Option<Event>, ConnectionError> {
-        self.fault = Some((block.stream, fault));
         self.owe(|out| frame::write_reset(out, block.stream, code));
         if !block.end {
             self.streams.remember_reset(block.stream);

@@ -16,6 +16,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Request { stream: StreamId, end: bool, kind: Kind, head: String },
+    Refused,
     Data { stream: StreamId, bytes: Vec<u8>, end: bool },
     End { stream: StreamId },
     Reset { stream: StreamId, code: ErrorCode },
@@ -77,6 +78,7 @@ impl Client {
                 Some(Event::Data { stream, bytes: place, end }) => {
                     Heard::Data { stream, bytes: bytes[place].to_vec(), end }
                 }
+                Some(Event::Refused { .. }) => Heard::Refused,
                 Some(Event::End { stream }) => Heard::End { stream },
                 Some(Event::Reset { stream, code }) => Heard::Reset { stream, code },
                 Some(Event::Opened(stream)) => Heard::Opened(stream),

@@ -93,7 +93,7 @@ fn a_stream_does_not_depend_on_itself() {
     let mut client = Client::new();
     let bytes = [&[0x80, 0, 0, 1, 1], &block(&GET)[..]].concat();
     let flags = flag::END_HEADERS | flag::PRIORITY | END;
-    assert_eq!(client.send(&frame(kind::HEADERS, flags, 1, &bytes)), Ok(vec![]));
+    assert_eq!(client.send(&frame(kind::HEADERS, flags, 1, &bytes)), Ok(vec![Heard::Refused]));
     assert_eq!(client.resets(), [(1, ErrorCode::PROTOCOL_ERROR)]);
 }
 
