@@ -2,6 +2,7 @@
 
 mod bodies;
 mod ends;
+mod memory;
 mod programs;
 mod requests;
 mod slow;

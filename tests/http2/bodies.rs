@@ -227,9 +227,16 @@ fn an_answer_that_breaks_off_is_not_ended() {
     let dir = Dir::new();
     let (vestibule, _origin) = scripted(&dir, "", |conversation| {
         let Some(request) = conversation.request() else { return };
-        let framing =
-            if request.target() == "/length" { "Content-Length: 10" } else { "Transfer-Encoding: chunked" };
-        let _ = conversation.write(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n5\r\nabc"));
+        // More than could be asked for again in silence.
+        let piece = "x".repeat(300_000);
+        let _ = match request.target() {
+            "/length" => {
+                conversation.write(format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{piece}"))
+            }
+            _ => conversation.write(format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n493e0\r\n{piece}\r\n5\r\nab"
+            )),
+        };
     });
     let mut client = connect(&vestibule);
     for path in ["/length", "/chunked"] {

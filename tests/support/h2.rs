@@ -410,6 +410,17 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
+/// The same, each of which the other side has to remember (RFC 7541 6.2.1).
+pub(crate) fn remembered_block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for field in fields {
+        let start = bytes.len();
+        bytes.extend(block(&[*field]));
+        bytes[start] = 0x40;
+    }
+    bytes
+}
+
 /// A length with 7 bits in its first byte (RFC 7541 5.1).
 fn integer(bytes: &mut Vec<u8>, value: usize) {
     if value < 127 {

@@ -137,7 +137,8 @@ pub struct Connection {
     /// The part of it that has.
     fragments: Vec<u8>,
     decoder: hpack::Decoder,
-    head: Head,
+    /// Only while requests come: it is large for a connection that waits.
+    head: Option<Box<Head>>,
     peer: PeerSettings,
     /// What the client may send, and what it lets us send, on all streams together.
     receive: ReceiveWindow,
@@ -183,7 +184,7 @@ impl Connection {
             block: None,
             fragments: Vec::new(),
             decoder: hpack::Decoder::new(TABLE),
-            head: Head::default(),
+            head: None,
             peer: PeerSettings::default(),
             receive: ReceiveWindow::new(limits.connection_window),
             send: SendWindow::new(INITIAL),
@@ -228,7 +229,7 @@ impl Connection {
     /// `METHOD PATH HTTP/1.1`, `host`, then the fields in their order, in lower case, cookies joined into one, and an empty
     /// line. When a body follows whose length is not given, `transfer-encoding: chunked` says so, though no chunks come.
     pub fn head(&self) -> &[u8] {
-        self.head.lines()
+        self.head.as_ref().map_or(&[], |head| head.lines())
     }
 
     /// The frames that are to be written. The caller takes away from the front what it has written.
@@ -312,7 +313,7 @@ impl Connection {
     /// Gives back all memory that a connection without streams needs not; what it takes afterwards is had again as needed.
     /// What stays is the table of the client's header compression, which is the client's to fill, up to 4 KiB.
     pub fn shrink(&mut self) {
-        self.head.shrink();
+        self.head = None;
         self.streams.shrink();
         self.out.shrink_to_fit();
         if self.block.is_none() {
@@ -323,7 +324,7 @@ impl Connection {
     /// The memory that it takes now, in bytes, itself included.
     pub fn memory(&self) -> usize {
         size_of::<Self>()
-            + self.head.memory()
+            + self.head.as_ref().map_or(0, |head| size_of::<Head>() + head.memory())
             + self.streams.memory()
             + self.out.capacity()
             + self.fragments.capacity()

@@ -109,11 +109,6 @@ impl Head {
         Ok(Outline { kind, length: self.length })
     }
 
-    /// Gives back its memory.
-    pub(crate) fn shrink(&mut self) {
-        (self.lines, self.pseudo, self.cookies) = (Vec::new(), Vec::new(), Vec::new());
-    }
-
     /// The memory that is allocated, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.lines.capacity() + self.pseudo.capacity() + self.cookies.capacity()

@@ -42,13 +42,23 @@ pub(crate) fn is_begun_by(received: &[u8]) -> Option<bool> {
 
 /// Serves a client until its connection ends. `received` was read of it already; it is in any case known to speak HTTP/2, or
 /// is told that it does not.
-pub(crate) async fn serve(house: Rc<House>, mut stream: ClientStream, client: ClientSide, received: Buffer) {
-    let link = Link::new(house, client);
-    let ending = driver::drive(&link, &mut stream, received).await;
-    // What streams there still are hear that nobody listens.
-    link.leave();
-    if ending == Ending::Linger {
-        linger(link.house(), &mut stream).await;
+///
+/// No `async fn`: what it is given would be kept in the task for as long as the connection lasts.
+pub(crate) fn serve(
+    house: Rc<House>,
+    stream: ClientStream,
+    client: ClientSide,
+    received: Buffer,
+) -> impl Future<Output = ()> {
+    let link = Link::new(house, client, received);
+    async move {
+        let mut stream = stream;
+        let ending = driver::drive(&link, &mut stream).await;
+        // What streams there still are hear that nobody listens.
+        link.leave();
+        if ending == Ending::Linger {
+            Box::pin(linger(link.house(), &mut stream)).await;
+        }
     }
 }
 

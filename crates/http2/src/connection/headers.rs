@@ -105,6 +105,7 @@ impl Connection {
     fn take_request(&mut self, block: Block, bytes: &[u8]) -> Result<Option<Event>, ConnectionError> {
         let id = block.stream;
         let Self { decoder, head, limits, .. } = self;
+        let head = head.get_or_insert_default();
         head.begin(limits.fields);
         let outcome = decoder
             .decode(bytes, limits.head, |name, value| head.field(name, value))

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use vestibule_http2::{Connection, ConnectionError, ErrorCode, Event, Kind, StreamId};
-use vestibule_upstream::{Buffer, Deadline};
+use vestibule_upstream::Deadline;
 
 use super::link::{Link, State};
 use super::slot::Slot;
@@ -78,7 +78,7 @@ struct Driver<'a> {
 }
 
 /// Serves the connection until it ends.
-pub(super) async fn drive(link: &Rc<Link>, socket: &mut ClientStream, mut received: Buffer) -> Ending {
+pub(super) async fn drive(link: &Rc<Link>, socket: &mut ClientStream) -> Ending {
     let house = link.house();
     let seat = house.idle.seat();
     let deadline = Deadline::after(house.limits().request_timeout);
@@ -95,17 +95,14 @@ pub(super) async fn drive(link: &Rc<Link>, socket: &mut ClientStream, mut receiv
         pace: Pace::new(house.limits()),
         is_unsent: false,
     };
-    driver.take_in(&mut received);
+    driver.take_in();
     loop {
-        match poll_fn(|cx| driver.poll(cx, &mut received)).await {
-            Turn::Park => {}
-            Turn::End(ending) => {
-                house.put_received(received);
-                return ending;
-            }
+        let turn = poll_fn(|cx| driver.poll(cx)).await;
+        house.put_received(std::mem::take(&mut link.state().received));
+        match turn {
+            Turn::Park => link.state().shrink(),
+            Turn::End(ending) => return ending,
         }
-        link.state().shrink();
-        house.put_received(std::mem::take(&mut received));
         let is_readable = parking::wait(house, driver.socket, &seat, &deadline, Duration::ZERO).await;
         seat.leave();
         if house.is_draining() {
@@ -120,17 +117,17 @@ pub(super) async fn drive(link: &Rc<Link>, socket: &mut ClientStream, mut receiv
                 return Ending::Abort;
             }
         }
-        received = house.take_received();
+        link.state().received = house.take_received();
         driver.room = READ;
     }
 }
 
 impl Driver<'_> {
     /// Reads and writes until there is nothing to do.
-    fn poll(&mut self, cx: &mut Context<'_>, received: &mut Buffer) -> Poll<Turn> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.link.state().wait_for_streams(cx);
         for _ in 0..READS {
-            let Ok(has_read) = self.read(cx, received) else { return Poll::Ready(Turn::End(Ending::Abort)) };
+            let Ok(has_read) = self.read(cx) else { return Poll::Ready(Turn::End(Ending::Abort)) };
             self.say_farewell(cx);
             match self.write(cx) {
                 Ok(()) => {}
@@ -142,7 +139,7 @@ impl Driver<'_> {
                     return Poll::Ready(Turn::End(Ending::Abort));
                 }
             }
-            if let Some(turn) = self.turn(received) {
+            if let Some(turn) = self.turn() {
                 return Poll::Ready(turn);
             }
             if !has_read {
@@ -158,17 +155,18 @@ impl Driver<'_> {
     }
 
     /// Reads once; whether anything came. It fails when the client is gone.
-    fn read(&mut self, cx: &mut Context<'_>, received: &mut Buffer) -> Result<bool, ()> {
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         if self.is_over {
             return Ok(false);
         }
-        match received.poll_fill(self.socket, cx, self.room) {
+        let read = self.link.state().received.poll_fill(self.socket, cx, self.room);
+        match read {
             Poll::Ready(Ok(0) | Err(_)) => Err(()),
             Poll::Ready(Ok(count)) => {
                 if count >= self.room {
                     self.room = LONG_READ;
                 }
-                self.take_in(received);
+                self.take_in();
                 Ok(true)
             }
             Poll::Pending => Ok(false),
@@ -176,11 +174,12 @@ impl Driver<'_> {
     }
 
     /// Takes what it can use of what was received.
-    fn take_in(&mut self, received: &mut Buffer) {
+    fn take_in(&mut self) {
         let now = Instant::now();
         let link = self.link;
         let mut state = link.state();
-        loop {
+        let mut received = std::mem::take(&mut state.received);
+        let failed = loop {
             match state.connection.receive(received.filled(), now) {
                 Ok((used, event)) => {
                     let is_all = event.is_none();
@@ -189,16 +188,19 @@ impl Driver<'_> {
                     }
                     received.consume(used);
                     if is_all {
-                        return;
+                        break None;
                     }
                 }
                 Err(error) => {
-                    drop(state);
                     received.clear();
-                    self.fail(error);
-                    return;
+                    break Some(error);
                 }
             }
+        };
+        state.received = received;
+        drop(state);
+        if let Some(error) = failed {
+            self.fail(error);
         }
     }
 
@@ -311,7 +313,7 @@ impl Driver<'_> {
     }
 
     /// Whether there is nothing to do for now, or ever; sets the time limit for what is waited for.
-    fn turn(&mut self, received: &Buffer) -> Option<Turn> {
+    fn turn(&mut self) -> Option<Turn> {
         let mut state = self.link.state();
         let is_written = state.connection.out().is_empty() && !self.is_unsent;
         if is_written && (self.is_over || state.connection.has_ended()) {
@@ -320,7 +322,7 @@ impl Driver<'_> {
         let limits = self.link.house().limits();
         let limit = if state.connection.streams() > 0 {
             Limit::Streams
-        } else if received.is_empty() && state.connection.is_idle() {
+        } else if state.received.is_empty() && state.connection.is_idle() {
             Limit::Idle
         } else {
             Limit::Rest

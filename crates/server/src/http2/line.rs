@@ -11,48 +11,59 @@ pub(super) type Urgency = u8;
 const USUAL: Urgency = 3;
 
 /// Streams that wait, in the order in which they came. Each is in it once at most, so it is as long as there are streams.
+///
+/// Most connections never have one: it costs them a pointer.
 #[derive(Debug, Default)]
-pub(super) struct Line(VecDeque<(StreamId, Urgency)>);
+pub(super) struct Line(Option<Box<Order>>);
+
+#[derive(Debug, Default)]
+struct Order {
+    waiting: VecDeque<(StreamId, Urgency)>,
+}
 
 impl Line {
     /// Adds a stream at the end, if it is not in yet.
     pub(super) fn join(&mut self, stream: StreamId, urgency: Urgency) {
-        if !self.0.iter().any(|(other, _)| *other == stream) {
-            self.0.push_back((stream, urgency));
+        if !self.contains(stream) {
+            self.0.get_or_insert_default().waiting.push_back((stream, urgency));
         }
     }
 
     /// Takes the most urgent out that came first.
     pub(super) fn next(&mut self) -> Option<StreamId> {
+        let waiting = &mut self.0.as_mut()?.waiting;
         // Of several equal ones the first.
-        let index = self.0.iter().enumerate().min_by_key(|(_, (_, urgency))| *urgency)?.0;
-        self.0.remove(index).map(|(stream, _)| stream)
+        let index = waiting.iter().enumerate().min_by_key(|(_, (_, urgency))| *urgency)?.0;
+        waiting.remove(index).map(|(stream, _)| stream)
     }
 
     /// Takes a stream out, if it is in; whether it was.
     pub(super) fn leave(&mut self, stream: StreamId) -> bool {
-        let index = self.0.iter().position(|(other, _)| *other == stream);
-        index.and_then(|index| self.0.remove(index)).is_some()
+        let Some(order) = &mut self.0 else { return false };
+        let index = order.waiting.iter().position(|(other, _)| *other == stream);
+        index.and_then(|index| order.waiting.remove(index)).is_some()
     }
 
     /// Moves all to the end of another line.
     pub(super) fn move_to(&mut self, other: &mut Line) {
-        for (stream, urgency) in self.0.drain(..) {
+        for (stream, urgency) in self.0.iter_mut().flat_map(|order| order.waiting.drain(..)) {
             other.join(stream, urgency);
         }
     }
 
     pub(super) fn contains(&self, stream: StreamId) -> bool {
-        self.0.iter().any(|(other, _)| *other == stream)
+        self.0.iter().flat_map(|order| &order.waiting).any(|(other, _)| *other == stream)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.as_ref().is_none_or(|order| order.waiting.is_empty())
     }
 
-    /// Gives back its memory.
+    /// Gives back its memory, if nobody waits.
     pub(super) fn shrink(&mut self) {
-        self.0.shrink_to_fit();
+        if self.is_empty() {
+            self.0 = None;
+        }
     }
 }
 

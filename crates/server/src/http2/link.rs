@@ -36,6 +36,8 @@ pub(super) struct Link {
 /// What changes of it.
 pub(super) struct State {
     pub(super) connection: Connection,
+    /// What was received and is not used up.
+    pub(super) received: Buffer,
     pub(super) slots: Slots,
     /// Streams that have something to send and no room for it.
     line: Line,
@@ -52,7 +54,7 @@ pub(super) struct State {
 }
 
 impl Link {
-    pub(super) fn new(house: Rc<House>, client: ClientSide) -> Rc<Self> {
+    pub(super) fn new(house: Rc<House>, client: ClientSide, received: Buffer) -> Rc<Self> {
         let (mut door, place) = client.into_parts();
         door.is_http2 = true;
         let limits = house.limits();
@@ -65,6 +67,7 @@ impl Link {
         };
         let state = RefCell::new(State {
             connection: Connection::new(limits, Instant::now()),
+            received,
             slots: Slots::default(),
             line: Line::default(),
             stopped: Line::default(),
