@@ -74,10 +74,8 @@ fn a_client_that_reads_nothing_of_its_connection_is_cut_off() {
             conversation.answer(&"x".repeat(20_000_000));
         }
     });
-    let settings = format!(
-        "{}\n[buffer]\nresponse = false\n[limits]\nsend_timeout = \"1s\"\n",
-        with_http2(&dir, "")
-    );
+    let settings =
+        format!("{}\n[buffer]\nresponse = false\n[limits]\nsend_timeout = \"1s\"\n", with_http2(&dir, ""));
     let vestibule = Vestibule::start(&dir, &settings);
     let mut client = H2::with_window(vestibule.address(), 100_000_000);
     client.open_window(0, 100_000_000);
