@@ -26,8 +26,8 @@ impl From<Stream> for ClientStream {
 
 impl ClientStream {
     /// From now on it speaks TLS.
-    pub(crate) fn secure(&mut self, tls: TlsSession) {
-        self.tls = Some(Box::new(tls));
+    pub(crate) fn secure(&mut self, tls: Box<TlsSession>) {
+        self.tls = Some(tls);
     }
 
     /// The socket itself.

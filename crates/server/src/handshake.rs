@@ -71,6 +71,14 @@ impl fmt::Display for Failure {
     }
 }
 
+/// How far a handshake is.
+enum Stage {
+    /// The client's first message, by which the settings are chosen, is not whole.
+    Hello { acceptor: Box<rustls::server::Acceptor>, fed: usize },
+    /// They are chosen.
+    Session(Box<TlsSession>),
+}
+
 /// A handshake under way.
 pub(crate) struct Handshake<'a> {
     pub(crate) house: &'a House,
@@ -114,10 +122,10 @@ impl Handshake<'_> {
     }
 
     async fn shake(&mut self, certificate: &mut Box<[u8]>) -> Result<Option<Protocol>, Failure> {
-        let settings = self.settings().await?;
-        let mut session = TlsSession::new(settings).map_err(Failure::Tls)?;
+        let mut stage = Stage::Hello { acceptor: Box::default(), fed: 0 };
         let mut is_last = false;
-        loop {
+        let session = loop {
+            // Of hundreds at once even the reading of their messages adds up, so that is a part of the turn.
             let (turn, has_waited) =
                 self.house.turnstile.enter().await.map_err(|_crowded| Failure::Displaced)?;
             if self.deadline.is_due() {
@@ -127,35 +135,89 @@ impl Handshake<'_> {
             if has_waited && self.stream.has_ended() {
                 return Err(Failure::Left);
             }
-            let used = session.shake(self.received.filled_mut());
-            let socket = self.stream.socket();
-            let sent = poll_fn(|cx| Poll::Ready(session.poll_sent(socket, cx))).await;
+            let outcome = self.compute(&mut stage);
+            let mut sent = Poll::Ready(Ok(()));
+            if let Stage::Session(session) = &mut stage {
+                let socket = self.stream.socket();
+                sent = poll_fn(|cx| Poll::Ready(session.poll_sent(socket, cx))).await;
+            }
             turn.end().await;
-            match used {
-                Ok(used) => self.received.consume(used),
-                Err(error) => {
-                    // The alert is on its way, if the kernel took it; what the client still sends would overtake it.
-                    linger_briefly(self.house, self.stream).await;
-                    return Err(Failure::Tls(error));
-                }
+            if let Err(failure) = outcome {
+                // Its alert is on the way, if the kernel took it; what the client still sends would overtake it.
+                linger_briefly(self.house, self.stream).await;
+                return Err(failure);
             }
             if let Poll::Ready(Err(error)) = sent {
                 return Err(Failure::Socket(error));
             }
-            if sent.is_ready() && !session.agreed().is_handshaking() {
-                break;
-            }
-            self.go_on(Some(&mut session), &mut is_last).await?;
+            stage = match stage {
+                Stage::Session(session) if sent.is_ready() && !session.agreed().is_handshaking() => {
+                    break session;
+                }
+                stage => stage,
+            };
+            self.go_on(&mut stage, &mut is_last).await?;
+        };
+        self.agree(session, certificate)
+    }
+
+    /// Does what can be done with what was received; what there is to say to it waits in the session.
+    fn compute(&mut self, stage: &mut Stage) -> Result<(), Failure> {
+        if let Stage::Hello { acceptor, fed } = stage {
+            let settings = match self.settings(acceptor, fed)? {
+                Some(settings) => settings,
+                None => return Ok(()),
+            };
+            // The message stays where it is, and is read again: rustls has no way from the one to the other, and it takes a
+            // hundredth of what follows.
+            *stage = Stage::Session(Box::new(TlsSession::new(settings).map_err(Failure::Tls)?));
         }
+        if let Stage::Session(session) = stage {
+            let used = session.shake(self.received.filled_mut()).map_err(Failure::Tls)?;
+            self.received.consume(used);
+        }
+        Ok(())
+    }
+
+    /// The settings for this client, once its first message is whole. `fed` of what was received has been looked at.
+    fn settings(
+        &mut self,
+        hello: &mut rustls::server::Acceptor,
+        fed: &mut usize,
+    ) -> Result<Option<Arc<ServerConfig>>, Failure> {
+        let mut rest = self.received.filled().get(*fed..).unwrap_or_default();
+        while !rest.is_empty() {
+            hello.read_tls(&mut rest).map_err(|_full| Failure::TooLarge)?;
+            *fed = self.received.len() - rest.len();
+            match hello.accept() {
+                Ok(Some(accepted)) => return Ok(Some(self.acceptor.settings_for(&accepted.client_hello()))),
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let mut bytes = Vec::new();
+                    let _ = alert.write_all(&mut bytes);
+                    let _ = self.stream.socket().write_now(&bytes);
+                    return Err(Failure::Tls(error));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The handshake is over: from now on the connection speaks TLS. Gives what is spoken over it; `None` where the handshake
+    /// was all.
+    fn agree(
+        &mut self,
+        mut session: Box<TlsSession>,
+        certificate: &mut Box<[u8]>,
+    ) -> Result<Option<Protocol>, Failure> {
         session.begin_with(self.received.filled());
         self.received.clear();
-        let identity = self.acceptor.identity(session.agreed()).map_err(Failure::Client)?;
-        if let Some(identity) = identity {
+        if let Some(identity) = self.acceptor.identity(session.agreed()).map_err(Failure::Client)? {
             *certificate = identity.fields().into();
         }
         let protocol = match session.agreed().alpn_protocol() {
             Some(b"h2") => Some(Protocol::Http2),
-            // RFC 8737 3: the handshake is all.
+            // RFC 8737 3
             Some(ACME_TLS_PROTOCOL) => None,
             _ => Some(Protocol::Http1),
         };
@@ -163,45 +225,14 @@ impl Handshake<'_> {
         Ok(protocol)
     }
 
-    /// The settings for this client, by its first message, which stays where it is.
-    async fn settings(&mut self) -> Result<Arc<ServerConfig>, Failure> {
-        let mut hello = rustls::server::Acceptor::default();
-        let (mut fed, mut is_last) = (0, false);
-        loop {
-            let mut rest = self.received.filled().get(fed..).unwrap_or_default();
-            while !rest.is_empty() {
-                match hello.read_tls(&mut rest) {
-                    Ok(_) => fed = self.received.len() - rest.len(),
-                    Err(_) => return Err(Failure::TooLarge),
-                }
-                match hello.accept() {
-                    Ok(Some(accepted)) => return Ok(self.acceptor.settings_for(&accepted.client_hello())),
-                    Ok(None) => {}
-                    Err((error, mut alert)) => {
-                        let mut bytes = Vec::new();
-                        let _ = alert.write_all(&mut bytes);
-                        let _ = self.stream.socket().write_now(&bytes);
-                        linger_briefly(self.house, self.stream).await;
-                        return Err(Failure::Tls(error));
-                    }
-                }
-            }
-            self.go_on(None, &mut is_last).await?;
-        }
-    }
-
     /// Waits until something more is received, or what waits to be sent is.
-    async fn go_on(
-        &mut self,
-        mut session: Option<&mut TlsSession>,
-        is_last: &mut bool,
-    ) -> Result<(), Failure> {
+    async fn go_on(&mut self, stage: &mut Stage, is_last: &mut bool) -> Result<(), Failure> {
         if self.received.len() >= MOST_RECEIVED {
             return Err(Failure::TooLarge);
         }
         poll_fn(|cx| {
             let mut may_read = true;
-            if let Some(session) = &mut session
+            if let Stage::Session(session) = stage
                 && session.has_unsent()
             {
                 match session.poll_sent(self.stream.socket(), cx) {
