@@ -13,6 +13,7 @@ mod desync;
 mod fields;
 mod host;
 mod hostile_application;
+mod http2;
 mod real_server;
 mod request_line;
 mod slow_peer;

@@ -11,11 +11,13 @@ use super::wait::seconds;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
@@ -26,12 +28,16 @@ pub(crate) const PROTOCOL_ERROR: u32 = 1;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// SETTINGS_INITIAL_WINDOW_SIZE.
 const INITIAL_WINDOW: u16 = 4;
 /// What windows are before anybody says otherwise.
 const WINDOW: i64 = 65_535;
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The longest payload of a frame before anybody says otherwise.
+const LONGEST: usize = 16_384;
+/// What a client says first.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,9 +179,21 @@ impl H2 {
 
     /// Opens a stream with these fields.
     pub(crate) fn open(&mut self, fields: &[(&str, &str)], end: bool) -> u32 {
+        self.open_block(&block(fields), end)
+    }
+
+    /// Opens a stream with this header block, in as many frames as it takes.
+    pub(crate) fn open_block(&mut self, block: &[u8], end: bool) -> u32 {
         let stream = self.next_stream();
-        let flags = END_HEADERS | if end { END_STREAM } else { 0 };
-        self.frame(HEADERS, flags, stream, &block(fields)).expect("sent");
+        let mut pieces = block.chunks(LONGEST).peekable();
+        let (mut kind, mut flags) = (HEADERS, if end { END_STREAM } else { 0 });
+        while let Some(piece) = pieces.next() {
+            if pieces.peek().is_none() {
+                flags |= END_HEADERS;
+            }
+            self.frame(kind, flags, stream, piece).expect("sent");
+            (kind, flags) = (CONTINUATION, 0);
+        }
         stream
     }
 
@@ -398,13 +416,13 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A header block in which every field stands as it is (RFC 7541 6.2.2), so that nothing is left to an encoder.
-pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(fields: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in fields {
         bytes.push(0);
-        for text in [name, value] {
+        for text in [name.as_ref(), value.as_ref()] {
             integer(&mut bytes, text.len());
-            bytes.extend(text.as_bytes());
+            bytes.extend(text);
         }
     }
     bytes

@@ -75,13 +75,33 @@ impl Stand {
         chunks: Chunks,
         script: impl Fn(&Seen<'_>) -> Option<Vec<Act>> + Send + 'static,
     ) -> Stand {
-        let dir = Dir::new();
+        Stand::of(Dir::new(), |dir| config(dir, more), chunks, script)
+    }
+
+    /// The same, with a listener that speaks HTTP/2 too.
+    pub(crate) fn http2(
+        more: &str,
+        chunks: Chunks,
+        script: impl Fn(&Seen<'_>) -> Option<Vec<Act>> + Send + 'static,
+    ) -> Stand {
+        let settings =
+            |dir: &Dir| config(dir, more).replacen("[[listen]]\n", "[[listen]]\nhttp2 = true\n", 1);
+        Stand::of(Dir::new(), settings, chunks, script)
+    }
+
+    /// In this directory, with the configuration that `settings` gives for it.
+    pub(crate) fn of(
+        dir: Dir,
+        settings: impl FnOnce(&Dir) -> String,
+        chunks: Chunks,
+        script: impl Fn(&Seen<'_>) -> Option<Vec<Act>> + Send + 'static,
+    ) -> Stand {
         let origin = Origin::scripted(&dir.socket(), chunks, move |seen| match (script(&seen), seen) {
             (Some(acts), _) => acts,
             (None, Seen::Head(_)) => Vec::new(),
             (None, Seen::Whole(request)) => vec![echo(request)],
         });
-        let vestibule = Vestibule::start(&dir, &config(&dir, more));
+        let vestibule = Vestibule::start(&dir, &settings(&dir));
         Stand { vestibule, origin, _dir: dir }
     }
 
