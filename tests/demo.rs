@@ -1,9 +1,10 @@
 //! `vestibule demo`: restarts its own application before everybody's eyes, loses nothing and leaves nothing.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -66,7 +67,12 @@ fn stderr(output: &Output) -> String {
 impl Demo {
     /// Starts it and waits until it tells the page's address.
     fn start(dir: &Dir, every: &str) -> Demo {
-        let mut child = command(dir, "127.0.0.1:0", every).spawn().expect("the binary starts");
+        Demo::start_by(dir, command(dir, "127.0.0.1:0", every))
+    }
+
+    /// The same by this command.
+    fn start_by(dir: &Dir, mut command: Command) -> Demo {
+        let mut child = command.spawn().expect("the binary starts");
         let said = Arc::new(Mutex::new(Vec::new()));
         let (into, from) = (Arc::clone(&said), child.stderr.take().expect("stderr"));
         std::thread::spawn(move || {
@@ -79,7 +85,7 @@ impl Demo {
                 panic!("the demo ended with {status}: {:?}", said.lock().expect("lines"));
             }
             let lines = said.lock().expect("lines");
-            let (_, rest) = lines.iter().find_map(|line| line.split_once("open http://"))?;
+            let (_, rest) = lines.iter().find_map(|line| line.split_once("http://"))?;
             rest.split(' ').next()?.parse().ok()
         });
         Demo {
@@ -90,6 +96,13 @@ impl Demo {
             pid_file: dir.join("web_server.pid"),
             temporary: dir.join("t"),
         }
+    }
+
+    /// Its line with these words, once it has said that.
+    fn said(&self, words: &str) -> String {
+        until(&format!("a line with {words:?}"), seconds(20), || {
+            self.said.lock().expect("lines").iter().find(|line| line.contains(words)).cloned()
+        })
     }
 
     /// The application's PID, as its PID file has it.
@@ -382,4 +395,125 @@ fn gives_its_application_none_of_its_own_sockets_and_files() {
         shared.iter().filter(|file| **file != lifeline && !passed_on.contains(file)).collect();
     assert!(open(ours).len() > 5, "we have sockets");
     assert_eq!(leaked, Vec::<&PathBuf>::new());
+}
+
+/// The command with HTTPS at a free port, and what it keeps at the directory's place.
+fn command_with_tls(dir: &Dir, listen: &str) -> Command {
+    let mut command = command(dir, "127.0.0.1:0", "60");
+    command.arg(format!("--tls={listen}")).env("XDG_DATA_HOME", dir.join("data")).env_remove("HOME");
+    command
+}
+
+/// Runs a line that the demo has said, as whoever copies it does, in a shell and with more arguments for its first command.
+fn copied(line: &str, more: &str) -> Output {
+    let (program, rest) = line.trim().split_once(' ').expect("arguments");
+    let line = format!("{program} {more} {rest}");
+    Command::new("sh").arg("-c").arg(line).output().expect("sh runs")
+}
+
+#[test]
+fn speaks_https_and_http2_by_an_authority_of_this_machine() {
+    let dir = Dir::new();
+    let demo = Demo::start_by(&dir, command_with_tls(&dir, "127.0.0.1:0"));
+    let line = demo.said("curl --cacert");
+    let how = "-sS --max-time 20 -w '%{http_version} %{ssl_verify_result} %{http_code}'";
+    for (version, told) in [("--http2", "2 0 200"), ("--http1.1", "1.1 0 200")] {
+        let answer = copied(&line, &format!("{how} {version}"));
+        assert_eq!(String::from_utf8_lossy(&answer.stdout), format!("ok\n{told}"), "{}", stderr(&answer));
+    }
+    // The page, and the counters that it asks for, as a browser that trusts the authority has them.
+    let at = |path: &str| line.replace("/up", path).replace("localhost:", "127.0.0.1:");
+    let page = copied(&at("/"), "-sS --max-time 20 --http2");
+    assert!(String::from_utf8_lossy(&page.stdout).contains("id=\"answered\""), "{}", stderr(&page));
+    let counters = copied(&at("/vestibule-demo/counters"), "-sS --max-time 20");
+    let counters: Value = serde_json::from_slice(&counters.stdout).expect("JSON");
+    assert!(counters["upstream"]["answered"].as_u64().is_some_and(|answered| answered >= 3), "{counters}");
+    // Beside it all is as without TLS: no redirect that a browser would keep, no HSTS for all of localhost.
+    let plain = client::get(demo.address, "/up");
+    assert_eq!((plain.status, plain.text().as_str()), (200, "ok\n"));
+    let head = copied(&line, "-sSi --max-time 20");
+    let head = String::from_utf8_lossy(&head.stdout).to_lowercase();
+    assert!(head.starts_with("http/2 200") && !head.contains("strict-transport-security"), "{head}");
+
+    let url = line.rsplit(' ').next().expect("an address");
+    let unasked = Command::new("curl").args(["-sS", "--max-time", "20", url]).output().expect("curl runs");
+    assert_eq!(unasked.status.code(), Some(60), "curl believed it: {}", stderr(&unasked));
+}
+
+#[test]
+fn keeps_its_authority_and_makes_another_when_that_is_gone() {
+    let dir = Dir::new();
+    let kept = |name: &str| dir.join("data/vestibule").join(name);
+    let run = || {
+        let mut demo = Demo::start_by(&dir, command_with_tls(&dir, "127.0.0.1:0"));
+        demo.said("tls = { certificate");
+        assert_eq!(demo.end(), Some(0));
+        ["ca.pem", "localhost.pem"].map(|name| fs::read(kept(name)).expect("kept"))
+    };
+    let first = run();
+    assert_eq!(run(), first);
+    fs::remove_file(kept("ca.key")).expect("removed");
+    let [authority, certificate] = run();
+    assert!(authority != first[0] && certificate != first[1]);
+}
+
+#[test]
+fn its_certificate_serves_a_configuration_as_it_says() {
+    let dir = Dir::new();
+    let said = {
+        let demo = Demo::start_by(&dir, command_with_tls(&dir, "127.0.0.1:0"));
+        demo.said("tls = { certificate");
+        demo.said.lock().expect("lines").clone()
+    };
+    let from = said.iter().position(|line| line.trim() == "[[listen]]").expect("a configuration");
+    let file = dir.join("own.toml");
+    let text: Vec<&str> = said[from..from + 3].iter().map(|line| line.trim()).collect();
+    fs::write(&file, text.join("\n")).expect("written");
+    let binary = env!("CARGO_BIN_EXE_vestibule");
+    let checked = Command::new(binary).args(["check", "--config"]).arg(&file).output().expect("it runs");
+    assert!(checked.status.success(), "{}", stderr(&checked));
+}
+
+#[test]
+fn mends_a_key_that_others_could_read_and_refuses_a_directory_that_they_could_write_to() {
+    let dir = Dir::new();
+    drop(Demo::start_by(&dir, command_with_tls(&dir, "127.0.0.1:0")));
+    let directory = dir.join("data/vestibule");
+    let mode = |name: &str| fs::metadata(directory.join(name)).expect("there").permissions().mode() & 0o777;
+    let set = |name: &str, mode: u32| {
+        fs::set_permissions(directory.join(name), Permissions::from_mode(mode)).expect("its mode");
+    };
+    set(".", 0o755);
+    set("ca.key", 0o644);
+    set("localhost.key", 0o640);
+    {
+        let demo = Demo::start_by(&dir, command_with_tls(&dir, "127.0.0.1:0"));
+        demo.said("ca.key: others could read this key (mode 644)");
+        demo.said("localhost.key: others could read this key (mode 640)");
+        demo.said("data/vestibule: others could look into it (mode 755)");
+    }
+    assert_eq!([".", "ca.key", "localhost.key"].map(mode), [0o700, 0o600, 0o600]);
+
+    set(".", 0o777);
+    let output = ended(command_with_tls(&dir, "127.0.0.1:0"));
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("others may write there (mode 777)") && said.contains("XDG_DATA_HOME"), "{said}");
+    assert!(!dir.socket().exists());
+}
+
+#[test]
+fn refuses_an_address_that_its_certificate_is_not_for() {
+    let dir = Dir::new();
+    let output = ended(command_with_tls(&dir, "192.0.2.1:8443"));
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("for localhost, 127.0.0.1 and ::1 alone"), "{said}");
+    assert!(!dir.join("data").exists());
+
+    let mut one_port = command(&dir, "127.0.0.1:18443", "60");
+    one_port.arg("--tls=127.0.0.1:18443").env("XDG_DATA_HOME", dir.join("data"));
+    let output = ended(one_port);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("both at port 18443"), "{}", stderr(&output));
 }

@@ -36,7 +36,8 @@ pub struct LocalAuthority {
 
 impl LocalAuthority {
     /// The authority kept in `directory`; made when there is none, or when it ends within 90 days. The directory is for
-    /// its owner alone (0700), the keys too (0600). Blocks; waits up to 10 s for another that is at it.
+    /// its owner alone (0700), the keys too (0600): where others could read them that is mended, and logged. Blocks; waits
+    /// up to 10 s for another that is at it.
     ///
     /// # Errors
     /// The directory cannot be used, or others may write to it; what is kept there is damaged.
@@ -80,6 +81,7 @@ impl LocalAuthority {
         if !good {
             self.make_localhost(&files)?;
         }
+        restrict(&files.key)?;
         Ok(files)
     }
 
@@ -155,14 +157,24 @@ fn prepare(directory: &Path) -> Result<(), Error> {
     }
     if mode & 0o077 != 0 {
         fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(fault)?;
+        tracing::warn!(
+            "{}: others could look into it (mode {mode:03o}); it is for its owner alone now (700)",
+            directory.display()
+        );
     }
     Ok(())
 }
 
 fn restrict(key: &Path) -> Result<(), Error> {
     let fault = |source| Error::Write { file: key.to_owned(), source };
-    if fs::metadata(key).map_err(fault)?.permissions().mode() & 0o077 != 0 {
+    let mode = fs::metadata(key).map_err(fault)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
         fs::set_permissions(key, Permissions::from_mode(0o600)).map_err(fault)?;
+        tracing::warn!(
+            "{}: others could read this key (mode {mode:03o}); it is for its owner alone now (600). If somebody may have \
+             taken it, remove the directory that it is in: another authority is made, to be trusted in place of this one",
+            key.display()
+        );
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod app;
 mod counters;
 mod history;
+mod https;
 mod keeper;
 mod site;
 
@@ -38,6 +39,7 @@ pub(crate) use app::run as run_app;
 use crate::serve;
 use counters::Counters;
 use history::History;
+use https::Https;
 use keeper::Keeper;
 
 /// What the operator can ask of the demo.
@@ -46,6 +48,9 @@ pub(crate) struct Options {
     /// Where the public comes in; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// HTTPS and HTTP/2 too, with a certificate for localhost that this machine makes itself; says how to trust it
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:8443")]
+    tls: Option<SocketAddr>,
     #[command(flatten)]
     places: Places,
     /// Seconds between two restarts of the application
@@ -73,6 +78,7 @@ pub(crate) struct Refused(String);
 struct Beside {
     options: Options,
     address: SocketAddr,
+    https: Option<Https>,
     launch: Launch,
     /// Where the counters are served.
     counters: PathBuf,
@@ -87,11 +93,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _events = crate::logging::start("warn");
     check_vacant(&options.places)?;
     let address = with_port(options.listen)?;
+    let https = options.tls.map(|listen| Https::at(with_port(listen)?, address)).transpose()?;
     // Its removal, at the end of this function, comes after everything that uses it.
     let own = tempfile::Builder::new().prefix("vestibule-demo-").tempdir();
     let own = own.context("cannot make a temporary directory")?;
     let counters = own.path().join("counters.sock");
-    let config = configuration(address, &options.places, &counters)?;
+    let config = configuration(address, https.as_ref(), &options.places, &counters)?;
     let launch = Launch::new(std::env::current_exe().context("cannot find this program itself")?)
         .argument("demo-app")
         .argument("--socket")
@@ -103,7 +110,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     // A thread of its own: the application has to outlive Vestibule's draining, which ends with `serve::run`.
     let (running, ended) = oneshot::channel::<Infallible>();
     let (ready, upstreams) = oneshot::channel();
-    let beside = Beside { options, address, launch, counters };
+    let beside = Beside { options, address, https, launch, counters };
     let thread =
         std::thread::Builder::new().name("demo".to_owned()).spawn(move || beside.run(upstreams, ended));
     let thread = thread.context("cannot start a thread")?;
@@ -153,17 +160,25 @@ impl Beside {
             upstream: Arc::clone(upstream),
             history,
         };
-        let url = url(self.address);
+        let plain = url(self.address);
+        // Both stay: browsers keep a redirect (308), and would follow it when another program has this port.
+        let open = match &self.https {
+            Some(https) => format!("open {} in a browser, or {plain} without TLS", https.url()),
+            None => format!("open {plain} in a browser"),
+        };
         let Places { socket, pid_file } = &self.options.places;
         keeper
             .run(ended, |pid| {
-                say(format_args!("open {url} in a browser; Ctrl-C ends the demo"));
+                say(format_args!("{open}; Ctrl-C ends the demo"));
                 say(format_args!(
                     "process {pid} is the application, at {}, PID file {}; restarted every {} s",
                     socket.display(),
                     pid_file.display(),
                     self.options.every.as_secs_f64(),
                 ));
+                if let Some(https) = &self.https {
+                    say(format_args!("{}", https.words()));
+                }
             })
             .await
     }
@@ -183,7 +198,13 @@ async fn end_with_the_terminal() {
 }
 
 /// What an empty configuration means, at these places, and the counters as a second upstream.
-fn configuration(listen: SocketAddr, places: &Places, counters: &Path) -> anyhow::Result<Config> {
+fn configuration(
+    listen: SocketAddr,
+    https: Option<&Https>,
+    places: &Places,
+    counters: &Path,
+) -> anyhow::Result<Config> {
+    let plain = Listener { address: ListenAddress::Tcp(listen), ..Listener::default() };
     let app = vestibule_config::Upstream {
         address: UpstreamAddress::Unix(std::path::absolute(&places.socket)?),
         pid_file: Some(std::path::absolute(&places.pid_file)?),
@@ -198,7 +219,7 @@ fn configuration(listen: SocketAddr, places: &Places, counters: &Path) -> anyhow
     let mut routes = Routes::builder();
     routes.route(None, Some("/vestibule-demo/*"), RouteId(1))?.route(None, None, RouteId(0))?;
     Ok(Config {
-        listeners: vec![Listener { address: ListenAddress::Tcp(listen), ..Listener::default() }],
+        listeners: [plain].into_iter().chain(https.map(Https::listener)).collect(),
         upstreams: vec![app, beside],
         routes: routes.build(),
         route_settings: vec![Route::to(UpstreamId(0)), Route::to(UpstreamId(1))],
@@ -227,12 +248,12 @@ fn check_vacant(places: &Places) -> Result<(), Refused> {
 }
 
 /// With port 0 a port that is free now, since the page's address has to be told before anything is bound.
-fn with_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+fn with_port(listen: SocketAddr) -> Result<SocketAddr, Refused> {
     if listen.port() != 0 {
         return Ok(listen);
     }
     let free = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
-    free.map_err(|error| Refused(format!("cannot listen at {listen}: {error}")).into())
+    free.map_err(|error| Refused(format!("cannot listen at {listen}: {error}")))
 }
 
 /// What to type into a browser on this machine.
@@ -290,7 +311,7 @@ mod tests {
     fn sends_its_own_paths_to_its_own_upstream() {
         let places = Places { socket: "/tmp/a.sock".into(), pid_file: "/tmp/a.pid".into() };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let config = configuration(listen, &places, Path::new("/tmp/b.sock")).expect("a configuration");
+        let config = configuration(listen, None, &places, Path::new("/tmp/b.sock")).expect("a configuration");
         for (path, upstream) in [("/", 0), ("/work?x", 0), ("/vestibule-demo/counters", 1)] {
             let route = config.routes.find(b"any", path.as_bytes()).and_then(|id| config.route(id));
             assert_eq!(route.map(|route| route.upstream), Some(UpstreamId(upstream)), "{path}");
