@@ -1,7 +1,9 @@
 //! Certificates that change on disk while they are used.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -106,4 +108,41 @@ fn swap(times: usize) {
 #[test]
 fn changes_certificates_under_load_without_a_failed_handshake() {
     swap(if std::env::var_os("VESTIBULE_SLOW").is_some() { 100 } else { 12 });
+}
+
+#[test]
+fn the_check_tells_all_wrong_files_at_once_and_what_is_odd_in_words() {
+    let dir = Dir::new();
+    let authority = certified(&dir, Kind::Ecdsa);
+    authority.server(&[NAME], Kind::Ecdsa).write(dir.path(), "another");
+    fs::write(dir.join("empty.pem"), "").expect("written");
+    let file = dir.join("vestibule.toml");
+    let check = |pairs: &[[&str; 2]]| {
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|[certificate, key]| format!("{{ certificate = {certificate:?}, key = {key:?} }}"))
+            .collect();
+        let listen = "[[listen]]\naddress = \"127.0.0.1:8443\"\n";
+        fs::write(&file, format!("{listen}tls.certificates = [{}]\n", pairs.join(", "))).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+        let output = command.args(["check", "--config"]).arg(&file).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = check(&[
+        ["server.pem", "another.key"],
+        ["missing.pem", "server.key"],
+        ["another.pem", "another.key"],
+        ["empty.pem", "server.key"],
+    ]);
+    assert_eq!(status, Some(2), "{said}");
+    for wrong in ["they are not a pair", "missing.pem: cannot be read", "empty.pem: is empty", "3 errors in"]
+    {
+        assert!(said.contains(wrong), "{wrong:?} is not in\n{said}");
+    }
+    assert!(said.contains("vestibule.toml:3:"), "without a place:\n{said}");
+
+    fs::set_permissions(dir.join("server.key"), Permissions::from_mode(0o644)).expect("its mode");
+    let (status, said) = check(&[["server.pem", "server.key"]]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("everybody on this machine may use the key") && !said.contains('{'), "{said}");
 }

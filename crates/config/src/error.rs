@@ -30,6 +30,20 @@ impl Error {
             Self::Invalid(problems) => &problems.0,
         }
     }
+
+    /// What these say, as one; `None` of none. Where a file could not be read, that is all.
+    #[must_use]
+    pub fn all(errors: Vec<Error>) -> Option<Error> {
+        let mut whole: Option<Error> = None;
+        for error in errors {
+            match (&mut whole, error) {
+                (Some(Self::Invalid(problems)), Self::Invalid(further)) => problems.0.extend(further.0),
+                (Some(_), Self::Invalid(_)) => {}
+                (_, error) => whole = Some(error),
+            }
+        }
+        whole
+    }
 }
 
 impl From<Problem> for Error {

@@ -22,7 +22,7 @@ pub enum Error {
         file: PathBuf,
     },
     /// A file has nothing in it.
-    #[error("{}: is empty", file.display())]
+    #[error("{}: is empty; has its writing failed, on a full disk perhaps?", file.display())]
     Empty {
         /// The file.
         file: PathBuf,
@@ -55,7 +55,7 @@ pub enum Error {
         reason: String,
     },
     /// There is no certificate in a file.
-    #[error("{}: has no certificate in it, no line `-----BEGIN CERTIFICATE-----`{}", file.display(), also(*has_key, "but a private key: are `certificate` and `key` swapped?"))]
+    #[error("{}: has no certificate in it, no line `-----BEGIN CERTIFICATE-----`{}", file.display(), also(*has_key, "but a private key; are `certificate` and `key` swapped?"))]
     NoCertificate {
         /// The file.
         file: PathBuf,
@@ -63,7 +63,7 @@ pub enum Error {
         has_key: bool,
     },
     /// There is no key in a file.
-    #[error("{}: has no private key in it, no line `-----BEGIN PRIVATE KEY-----`{}", file.display(), also(*has_certificate, "but a certificate: are `certificate` and `key` swapped?"))]
+    #[error("{}: has no private key in it, no line `-----BEGIN PRIVATE KEY-----`{}", file.display(), also(*has_certificate, "but a certificate; are `certificate` and `key` swapped?"))]
     NoKey {
         /// The file.
         file: PathBuf,
@@ -110,7 +110,7 @@ pub enum Error {
         key: PathBuf,
     },
     /// The chain begins with something else than the server's own certificate.
-    #[error("{}: the server's own certificate must be the first: it is certificate {number} in the file ({subject}), the first is {first}", file.display())]
+    #[error("{}: the server's own certificate must be the first: it is certificate {number} in the file ({subject}), the first is {first}; put it first, and behind each certificate the one that signed it, as in certbot's fullchain.pem", file.display())]
     LeafNotFirst {
         /// The file.
         file: PathBuf,
@@ -123,8 +123,8 @@ pub enum Error {
     },
     /// A certificate of the chain did not sign the one before it.
     #[error(
-        "{}: certificate {number} in the file ({subject}) did not sign the one before it; that was signed by {issuer}{}: \
-         behind each certificate stands the one that signed it",
+        "{}: certificate {number} in the file ({subject}) did not sign the one before it, which was signed by {issuer}{}; \
+         put behind each certificate the one that signed it, or use the file as the authority gave it",
         file.display(), signer.map_or_else(String::new, |signer| format!(", which is certificate {signer} in the file"))
     )]
     NotLinked {

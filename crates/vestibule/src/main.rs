@@ -28,9 +28,11 @@ const OPERATOR_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let CommandLine { command } = CommandLine::parse();
-    // The demo speaks for itself, and so does who asks another Vestibule; a launcher is nobody yet.
-    let is_own_voice =
-        matches!(command, Command::App(_) | Command::Demo(_) | Command::DemoApp(_) | Command::Launch);
+    // The demo and the check speak for themselves, and so does who asks another Vestibule; a launcher is nobody yet.
+    let is_own_voice = matches!(
+        command,
+        Command::App(_) | Command::Check { .. } | Command::Demo(_) | Command::DemoApp(_) | Command::Launch
+    );
     // Written to the end when this function ends.
     let events = (!is_own_voice).then(|| logging::start("info"));
     let outcome = match command {

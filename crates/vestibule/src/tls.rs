@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use vestibule_config::{Config, Listener};
-use vestibule_tls::{Acceptor, Challenges, Files, Tickets};
+use vestibule_config::{Config, Listener, Tls};
+use vestibule_tls::{Acceptor, Certificate, Challenges, Files, Tickets};
 
 use crate::serve::CannotStart;
 
@@ -35,14 +35,13 @@ impl Security {
         for (index, Listener { tls, http2, .. }) in config.listeners.iter().enumerate() {
             let acceptor = tls.as_ref().map(|tls| Acceptor::new(tls, *http2, &tickets, &challenges));
             acceptors.push(acceptor.transpose().unwrap_or_else(|error| {
-                wrong.push(told(config, index, &error));
+                wrong.extend(told(config, index, tls.as_ref(), &error));
                 None
             }));
         }
-        if wrong.is_empty() {
-            Ok(Security { acceptors, tickets, challenges, reload: Arc::default() })
-        } else {
-            Err(CannotStart::new(wrong.join("\n")))
+        match vestibule_config::Error::all(wrong) {
+            None => Ok(Security { acceptors, tickets, challenges, reload: Arc::default() }),
+            Some(error) => Err(CannotStart::new(error.to_string())),
         }
     }
 
@@ -92,12 +91,28 @@ impl Security {
     }
 }
 
-/// An error about the file of a listener, with the place where that is named.
-fn told(config: &Config, index: usize, error: &vestibule_tls::Error) -> String {
+/// What is wrong with a listener, with the places where that is named: `first` is what was found first, and of its
+/// certificates each that cannot be used is told.
+fn told(
+    config: &Config,
+    index: usize,
+    tls: Option<&Tls>,
+    first: &vestibule_tls::Error,
+) -> Vec<vestibule_config::Error> {
+    let pairs = tls.map_or(&[][..], |tls| &tls.certificates);
+    let wrong: Vec<_> = pairs.iter().filter_map(|pair| Certificate::read(pair).err()).collect();
+    if wrong.is_empty() {
+        vec![place(config, index, first)]
+    } else {
+        wrong.iter().map(|error| place(config, index, error)).collect()
+    }
+}
+
+fn place(config: &Config, index: usize, error: &vestibule_tls::Error) -> vestibule_config::Error {
     let text = error.to_string();
     let (message, instead) = text.split_once("; ").unwrap_or((&text, "mend it, or name another file"));
     match error.file() {
-        Some(file) => config.tls_file_error(index, file, message, instead).to_string(),
-        None => config.listener_error(index, message, instead).to_string(),
+        Some(file) => config.tls_file_error(index, file, message, instead),
+        None => config.listener_error(index, message, instead),
     }
 }

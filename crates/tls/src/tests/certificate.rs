@@ -116,7 +116,7 @@ fn a_chain_in_the_wrong_order_is_refused_with_which_is_to_be_first() {
 
     pair.chain = leaf.clone() + &between.pem() + &lower.pem();
     let told = refused(&dir.keep("a", &pair));
-    let expected = "certificate 2 in the file (CN=between) did not sign the one before it; that was signed by CN=lower, \
+    let expected = "certificate 2 in the file (CN=between) did not sign the one before it, which was signed by CN=lower, \
                     which is certificate 3 in the file";
     assert!(told.contains(expected), "{told}");
 
