@@ -196,7 +196,7 @@ mod tests {
             assert!(!text.contains(['<', '&', '"', '\\']), "{status}");
             assert_ne!(reason(status), "", "{status}");
             texts.push(text);
-            let page = built(status, PageKind::Json, &Accept::default());
+            let page = built(status, text, PageKind::Json, &Accept::default());
             let json: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
             assert_eq!((&json["status"], &json["detail"]), (&status.into(), &text.into()));
         }
