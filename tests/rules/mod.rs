@@ -1,9 +1,10 @@
-//! The rules of HTTP/1 that an intermediary is held to, each by its number (C1 to C30, C44) and by name. Where another
-//! module tests the same thing at length, the test here is short.
+//! The rules of HTTP that an intermediary is held to, each by its number (C1 to C44) and by name. Where another module
+//! tests the same thing at length, the test here is short.
 
 mod rfc6455;
 mod rfc9110;
 mod rfc9112;
+mod rfc9113;
 
 use std::net::TcpStream;
 
