@@ -13,10 +13,10 @@ TARGETS ?=
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
 PROGRAMS = puma unicorn thin passenger passenger-config bundle rails systemd-analyze ruby wrk nginx haproxy caddy \
-  curl sha256sum chromium slowhttptest ab python3 pebble nghttp testssl openssl
+  curl sha256sum chromium slowhttptest ab python3 pebble nghttp testssl openssl certutil
 PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties systemd wrk nginx-light haproxy caddy \
   curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv \
-  pebble nghttp2-client testssl.sh openssl
+  pebble nghttp2-client testssl.sh openssl libnss3-tools
 
 # Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
 PYTHON = target/python

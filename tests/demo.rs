@@ -441,6 +441,23 @@ fn speaks_https_and_http2_by_an_authority_of_this_machine() {
 }
 
 #[test]
+fn a_browser_trusts_it_after_the_line_that_it_says() {
+    let _turn = turn::heavy();
+    let dir = Dir::new();
+    let demo = Demo::start_by(&dir, command_with_tls(&dir, "127.0.0.1:0"));
+    let (line, home) = (demo.said("certutil -d"), dir.join("home"));
+    fs::create_dir(&home).expect("a home");
+    let trust = Command::new("sh").arg("-c").arg(&line).env("HOME", &home).stdin(Stdio::null()).output();
+    let trust = trust.expect("sh runs");
+    assert!(trust.status.success(), "{line}\n{}", stderr(&trust));
+    let curl = demo.said("curl --cacert");
+    let url = curl.rsplit(' ').next().expect("an address").replace("/up", "/");
+    let mut browser = Browser::open_at_home(&home, &dir, &url);
+    until_true("the page counts", seconds(60), || browser.number("answered") > 0);
+    assert!(browser.is_true("performance.getEntriesByType('navigation')[0].nextHopProtocol === 'h2'"));
+}
+
+#[test]
 fn keeps_its_authority_and_makes_another_when_that_is_gone() {
     let dir = Dir::new();
     let kept = |name: &str| dir.join("data/vestibule").join(name);

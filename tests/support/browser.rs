@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -35,8 +36,18 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts it with this page.
     pub(crate) fn open(dir: &Dir, url: &str) -> Browser {
-        let profile = dir.join("browser");
+        Browser::open_by(Command::new("chromium"), dir, url)
+    }
+
+    /// The same for a user whose home is at `home`: it believes the authorities that are kept there.
+    pub(crate) fn open_at_home(home: &Path, dir: &Dir, url: &str) -> Browser {
         let mut command = Command::new("chromium");
+        command.env("HOME", home);
+        Browser::open_by(command, dir, url)
+    }
+
+    fn open_by(mut command: Command, dir: &Dir, url: &str) -> Browser {
+        let profile = dir.join("browser");
         command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).arg(url);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("chromium is missing, or cannot be started: run `make deps`");
