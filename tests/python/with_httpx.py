@@ -1,12 +1,18 @@
-"""httpx against Vestibule at the URL that is given: a pool of connections, uploads and downloads as streams."""
+"""httpx against Vestibule at the URL that is given: a pool of connections, uploads and downloads as streams.
+
+With a second argument, the file of an authority: over TLS and HTTP/2.
+"""
 
 import hashlib
+import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 base = sys.argv[1]
+secure = len(sys.argv) > 2
+verify = ssl.create_default_context(cafile=sys.argv[2]) if secure else True
 limits = httpx.Limits(max_connections=4, max_keepalive_connections=4)
 
 
@@ -14,13 +20,14 @@ def connections(client):
     return len(client._transport._pool.connections)
 
 
-with httpx.Client(base_url=base, timeout=60, limits=limits) as client:
-    # Sixty requests at a time share four connections, which stay open.
+with httpx.Client(base_url=base, timeout=60, limits=limits, http2=secure, verify=verify) as client:
+    # Sixty requests at a time share four connections, or one of HTTP/2, which stay open.
     with ThreadPoolExecutor(20) as threads:
         answers = list(threads.map(lambda n: client.get("/sleep", params={"token": n, "ms": 2}), range(60)))
     assert [answer.status_code for answer in answers] == [200] * 60
     assert [answer.text for answer in answers] == [str(n) for n in range(60)]
-    assert connections(client) == 4, connections(client)
+    assert {answer.http_version for answer in answers} == {"HTTP/2" if secure else "HTTP/1.1"}
+    assert connections(client) == (1 if secure else 4), connections(client)
     ports = {client.get("/").extensions["network_stream"].get_extra_info("client_addr")[1] for _ in range(20)}
     assert len(ports) == 1, f"one after the other used {len(ports)} connections"
 

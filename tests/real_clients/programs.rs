@@ -9,16 +9,16 @@ use crate::forwarding::{KINDS, sha256};
 use crate::support::app::Kind;
 
 /// Longer than memory takes, and odd.
-const LENGTH: usize = 3_000_001;
+pub(super) const LENGTH: usize = 3_000_001;
 
-fn body() -> Vec<u8> {
+pub(super) fn body() -> Vec<u8> {
     let mut bytes = vec![0; LENGTH];
     fastrand::Rng::with_seed(7).fill(&mut bytes);
     bytes
 }
 
 /// Runs it to its end; it has to succeed.
-fn run(command: &mut Command) -> Output {
+pub(super) fn run(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}; run `make deps`"));
     let said = String::from_utf8_lossy(&output.stderr);
@@ -27,13 +27,13 @@ fn run(command: &mut Command) -> Output {
 }
 
 /// curl with what makes it fail on a status of 400 and more, and give up in time.
-fn curl(arguments: &[&str]) -> Command {
+pub(super) fn curl(arguments: &[&str]) -> Command {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--verbose"]).args(arguments);
     command
 }
 
-fn text(output: &Output) -> String {
+pub(super) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

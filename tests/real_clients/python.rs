@@ -17,6 +17,21 @@ fn httpx_keeps_a_pool_streams_up_and_streams_down() {
 }
 
 #[test]
+fn httpx_shares_one_connection_of_http_2() {
+    for kind in KINDS {
+        let site = Site::secure(kind);
+        let authority = site.dir.join("ca.pem");
+        let said = run("python/with_httpx.py", &[&site.url(""), authority.to_str().expect("UTF-8")]);
+        assert!(said.ends_with("fine\n"), "{kind:?}: {said}");
+        let log = site.vestibule.access_log();
+        assert!(
+            log.len() > 60 && log.iter().all(|line| line["protocol"] == "HTTP/2.0"),
+            "{kind:?}: {log:#?}"
+        );
+    }
+}
+
+#[test]
 fn websockets_talk_through_a_tunnel() {
     // Thin has no hijack. A process of Passenger has one WebSocket at a time and nothing beside it; there are two.
     for (kind, at_once) in [

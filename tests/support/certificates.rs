@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -85,6 +85,11 @@ impl Pair {
     /// The key as rustls takes it.
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+
+    /// What names the public key: DER, a SubjectPublicKeyInfo (RFC 5280 4.1).
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        self.key.subject_public_key_info()
     }
 
     /// Writes `NAME.pem` and `NAME.key`, each in the place of what was there, at once.

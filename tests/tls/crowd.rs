@@ -87,8 +87,7 @@ fn three_hundred_handshakes_at_once_keep_no_connection_waiting() {
         let _stop = Stop(&stop);
         scope.spawn(|| crowd(vestibule.address(), &messages, &stop, &sent));
         let until = Instant::now() + seconds(5);
-        let loud = times(&mut kept, || Instant::now() < until || sent.load(Ordering::Relaxed) < 600);
-        loud
+        times(&mut kept, || Instant::now() < until || sent.load(Ordering::Relaxed) < 600)
     });
     let each = (vestibule.cpu() - cpu) / u32::try_from(sent.load(Ordering::Relaxed)).expect("a count");
     println!(
