@@ -168,7 +168,7 @@ fn follows_a_change_of_keys_and_bears_no_flood_of_them() {
     let vestibule = Vestibule::start(&dir, &tls_config(&dir, ""));
     let settings = Speaker::new(&authority).settings();
     let socket = TcpStream::connect(vestibule.address()).expect("connected");
-    let mut client = over(socket, settings.clone(), NAME).expect("a handshake").into_stream();
+    let mut client = over(socket, settings, NAME).expect("a handshake").into_stream();
     for number in 0..50 {
         client.conn.refresh_traffic_keys().expect("TLS 1.3");
         let mut ask = Secure::over(client);
