@@ -91,6 +91,32 @@ fn takes_records_of_any_length_and_however_they_are_cut() {
     assert!(client.response().expect("an answer").body == body);
 }
 
+/// A record is the least that a client can use: the head of an answer without its body would be worth nothing.
+#[test]
+fn sends_a_small_answer_in_one_record() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let authority = certified(&dir, Kind::Ecdsa);
+    let vestibule = Vestibule::start(&dir, &tls_config(&dir, ""));
+    let mut client = Speaker::new(&authority).connect(vestibule.address()).expect("a handshake");
+    // Tickets come with the first.
+    assert_eq!(client.get("/first").expect("an answer").status, 200);
+    client.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    let mut stream = client.into_stream();
+    let mut wire = vec![0; 4096];
+    let count = stream.sock.read(&mut wire).expect("bytes");
+    let [kind, _, _, high, low] = wire[..5] else { panic!("five bytes") };
+    assert_eq!(
+        (kind, count),
+        (23, 5 + usize::from(u16::from_be_bytes([high, low]))),
+        "one record, and all of it"
+    );
+    stream.conn.read_tls(&mut &wire[..count]).expect("in memory");
+    stream.conn.process_new_packets().expect("a record");
+    let mut answer = Client::over(stream);
+    assert_eq!(answer.response().expect("an answer").text(), "/second");
+}
+
 #[test]
 fn answers_what_was_sent_ahead_in_order() {
     let dir = Dir::new();

@@ -11,7 +11,7 @@ use crate::support::client::Client;
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
 use crate::support::tls::{NAME, Speaker, certified, over, tls_config, with_tls};
-use crate::support::vestibule::{Vestibule, config};
+use crate::support::vestibule::{Vestibule, binary, config};
 use crate::support::wait::{seconds, until_true};
 
 #[test]
@@ -247,6 +247,33 @@ fn closes_without_a_word_in_the_clear_what_is_above_a_limit() {
 }
 
 #[test]
+fn connections_in_their_handshake_make_room() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let authority = certified(&dir, Kind::Ecdsa);
+    let vestibule = Vestibule::start(&dir, &format!("{}[limits]\nconnections = 10\n", tls_config(&dir, "")));
+    let mut half: Vec<_> = (0..9)
+        .map(|_| {
+            let mut socket = TcpStream::connect(vestibule.address()).expect("connected");
+            socket.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc]).expect("sent");
+            socket
+        })
+        .collect();
+    std::thread::sleep(seconds(2));
+    let speaker = Speaker::new(&authority);
+    let mut kept = Vec::new();
+    for number in 0..9 {
+        let mut client = speaker
+            .connect(vestibule.address())
+            .unwrap_or_else(|error| panic!("connection {number} finds no room: {error}"));
+        assert_eq!(client.get("/").expect("an answer").status, 200);
+        kept.push(client);
+    }
+    half[0].set_read_timeout(Some(seconds(20))).expect("a timeout");
+    assert!(matches!(half[0].read(&mut [0; 8]), Ok(0) | Err(_)));
+}
+
+#[test]
 fn serves_in_the_clear_beside_it() {
     let dir = Dir::new();
     let origin = Fake::echoing(&dir.socket());
@@ -275,6 +302,14 @@ fn refuses_to_start_with_files_that_it_cannot_use() {
     let refused = |what: &str| {
         let ended = Vestibule::refused(&dir, &config);
         assert_eq!(ended.status, Some(2), "{what}: {}", ended.stderr);
+        let check = std::process::Command::new(binary())
+            .arg("check")
+            .arg("--config")
+            .arg(dir.join("vestibule.toml"))
+            .output()
+            .expect("the binary starts");
+        assert_eq!(check.status.code(), Some(2), "{what}: {check:?}");
+        assert!(String::from_utf8_lossy(&check.stderr).contains("vestibule.toml:3:"), "{what}: {check:?}");
         assert!(ended.stderr.contains("vestibule.toml:3:"), "{what}: {}", ended.stderr);
         assert!(ended.stderr.contains("server."), "{what}: {}", ended.stderr);
     };

@@ -3,7 +3,7 @@
 //! A handshake's signature and key exchange take up to a millisecond, in which nothing else on its worker goes on. So one of
 //! them goes on in each turn of the event loop, however many are ready: between two of them every connection has its turn
 //! that has heard something. Measured with 300 clients that begin handshakes (RSA, 2048 bits) at the same time, again and
-//! again: a request on another connection of that worker takes 7 to 16 ms (p99), and without this 400 to 510 ms.
+//! again: a request on another connection of that worker takes 7 to 20 ms (p99), and without this 400 to 510 ms.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
