@@ -2,6 +2,7 @@
 
 mod bodies;
 mod ends;
+mod floods;
 mod memory;
 mod programs;
 mod requests;

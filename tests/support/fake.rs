@@ -29,6 +29,18 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
 }
 
+impl Shared {
+    fn connected(&self) -> usize {
+        let now = Duration::ZERO.try_into().expect("a timespec");
+        let is_there = |stream: &&UnixStream| {
+            let mut files = [PollFd::new(*stream, PollFlags::empty())];
+            let _ = poll(&mut files, Some(&now));
+            !files[0].revents().contains(PollFlags::HUP)
+        };
+        self.open.lock().expect("open").iter().filter(is_there).count()
+    }
+}
+
 /// A connection in the hands of a script.
 pub(crate) struct Conversation {
     stream: UnixStream,
@@ -122,6 +134,11 @@ impl Fake {
             let requests = self.shared.requests.lock().expect("requests");
             (requests.len() >= count).then(|| requests.clone())
         })
+    }
+
+    /// How many connections the other side has not closed.
+    pub(crate) fn connected(&self) -> usize {
+        self.shared.connected()
     }
 
     /// Ends as a killed server does: the listener and all connections close, the socket file stays.
@@ -251,6 +268,11 @@ impl Conversation {
     /// Ends both ways at once: the other side reads an end, and can write no more.
     pub(crate) fn hang_up(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// How many of the origin's connections the other side has not closed, this one included.
+    pub(crate) fn connected(&self) -> usize {
+        self.shared.connected()
     }
 
     /// Waits until the other side closes, and says whether it did (and did not send more).
