@@ -35,6 +35,7 @@ mod real_clients;
 mod redirect;
 mod replay;
 mod restart;
+mod restart_https;
 mod routes;
 mod rules;
 mod run;

@@ -90,9 +90,9 @@ impl Answer {
     }
 }
 
-/// One connection.
-pub(crate) struct H2 {
-    socket: TcpStream,
+/// One connection, in clear where nothing else is said.
+pub(crate) struct H2<S = TcpStream> {
+    socket: S,
     buffer: Vec<u8>,
     decoder: Decoder<'static>,
     next: u32,
@@ -119,12 +119,7 @@ impl H2 {
     /// One that says these settings.
     pub(crate) fn with_settings(address: SocketAddr, settings: &[(u16, u32)]) -> H2 {
         let mut client = H2::silent(address);
-        client.socket.write_all(PREFACE).expect("sent");
-        let payload: Vec<u8> = settings
-            .iter()
-            .flat_map(|(key, value)| [&key.to_be_bytes()[..], &value.to_be_bytes()].concat())
-            .collect();
-        client.frame(SETTINGS, 0, 0, &payload).expect("sent");
+        client.begin(settings).expect("sent");
         client
     }
 
@@ -140,6 +135,31 @@ impl H2 {
         let socket = TcpStream::connect(address).expect("a connection");
         socket.set_nodelay(true).expect("no delay");
         socket.set_read_timeout(Some(seconds(30))).expect("a read timeout");
+        H2::new(socket)
+    }
+
+    /// Reads for so long, whatever comes.
+    pub(crate) fn listen(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.socket.set_read_timeout(Some(left)).expect("a read timeout");
+            if self.take_note().is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+                break;
+            }
+        }
+        self.socket.set_read_timeout(Some(seconds(30))).expect("a read timeout");
+    }
+}
+
+impl<S: Read + Write> H2<S> {
+    /// Over a connection that was made in its own way, with the usual settings.
+    pub(crate) fn over(socket: S) -> io::Result<H2<S>> {
+        let mut client = H2::new(socket);
+        client.begin(&[])?;
+        Ok(client)
+    }
+
+    fn new(socket: S) -> H2<S> {
         H2 {
             socket,
             buffer: Vec::new(),
@@ -154,6 +174,15 @@ impl H2 {
             goaways: Vec::new(),
             pongs: 0,
         }
+    }
+
+    fn begin(&mut self, settings: &[(u16, u32)]) -> io::Result<()> {
+        self.socket.write_all(PREFACE)?;
+        let payload: Vec<u8> = settings
+            .iter()
+            .flat_map(|(key, value)| [&key.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
+        self.frame(SETTINGS, 0, 0, &payload)
     }
 
     /// Sends bytes as they are.
@@ -286,7 +315,7 @@ impl H2 {
     }
 
     /// Reads until something is so.
-    pub(crate) fn wait(&mut self, what: &str, is_so: impl Fn(&H2) -> bool) {
+    pub(crate) fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !is_so(self) {
             assert!(start.elapsed() < seconds(60), "waited in vain for {what}");
@@ -294,18 +323,6 @@ impl H2 {
                 panic!("{what}: {error}; GOAWAY {:?}, streams {:?}", self.goaways, self.streams.keys());
             }
         }
-    }
-
-    /// Reads for so long, whatever comes.
-    pub(crate) fn listen(&mut self, time: Duration) {
-        let until = Instant::now() + time;
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            self.socket.set_read_timeout(Some(left)).expect("a read timeout");
-            if self.take_note().is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
-                break;
-            }
-        }
-        self.socket.set_read_timeout(Some(seconds(30))).expect("a read timeout");
     }
 
     /// Waits until the other side closes in good order; gives an error if it does so with a reset.

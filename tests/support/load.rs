@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+
 use super::client::Client;
 use super::ledger::Ledger;
+use super::multiplexed::Multiplexed;
 use super::wait::{seconds, until_true};
 
 /// Idle connections kept for the next requests.
@@ -36,6 +39,8 @@ struct Shared {
     ended: AtomicUsize,
     answered: AtomicUsize,
     idle: Mutex<Vec<Client<TcpStream>>>,
+    /// Where it goes over HTTP/2 and TLS.
+    multiplexed: Option<Multiplexed>,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
@@ -78,20 +83,36 @@ pub(crate) struct Report {
 impl Load {
     /// Starts it: `rate` requests per second, each 5 ms in the application, one in four a POST.
     pub(crate) fn start(address: SocketAddr, rate: u32) -> Load {
-        Load::begin(address, rate, 5, 0)
+        Load::begin(address, rate, 5, 0, None)
     }
 
     /// The same, each 2 ms in the application: for one that runs a single request at a time, and has to catch up.
     pub(crate) fn of_short_requests(address: SocketAddr, rate: u32) -> Load {
-        Load::begin(address, rate, 2, 0)
+        Load::begin(address, rate, 2, 0, None)
     }
 
     /// The same, with POSTs that carry a body of this length and count as executed as soon as they begin.
     pub(crate) fn with_bodies(address: SocketAddr, rate: u32, body: usize) -> Load {
-        Load::begin(address, rate, 5, body)
+        Load::begin(address, rate, 5, body, None)
     }
 
-    fn begin(address: SocketAddr, rate: u32, takes: u32, body: usize) -> Load {
+    /// Requests of `takes` milliseconds each over HTTP/2 and TLS, by a client of these settings.
+    pub(crate) fn over_http_2(
+        address: SocketAddr,
+        rate: u32,
+        takes: u32,
+        settings: Arc<ClientConfig>,
+    ) -> Load {
+        Load::begin(address, rate, takes, 0, Some(Multiplexed::new(address, settings)))
+    }
+
+    fn begin(
+        address: SocketAddr,
+        rate: u32,
+        takes: u32,
+        body: usize,
+        multiplexed: Option<Multiplexed>,
+    ) -> Load {
         let shared = Arc::new(Shared {
             address,
             takes,
@@ -102,6 +123,7 @@ impl Load {
             ended: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             idle: Mutex::default(),
+            multiplexed,
             outcomes: Mutex::default(),
         });
         let theirs = Arc::clone(&shared);
@@ -187,6 +209,20 @@ fn request(shared: &Shared, index: usize, start: Instant, due: Duration) {
 
 fn attempt(shared: &Shared, index: usize, post: bool, id: &str) -> Result<(), Failure> {
     let broken = |error: std::io::Error| Failure::Connection(error.to_string());
+    if let Some(client) = &shared.multiplexed {
+        let takes = shared.takes;
+        let answer = if post {
+            client.request("POST", &format!("/once?ms={takes}"), id.as_bytes())
+        } else {
+            client.request("GET", &format!("/sleep?ms={takes}&token={id}"), b"")
+        };
+        let answer = answer.map_err(broken)?;
+        return match (answer.status(), answer.text()) {
+            (200, text) if text == id => Ok(()),
+            (200, text) => Err(Failure::Body(text)),
+            (status, text) => Err(Failure::Status(status, text.chars().take(200).collect())),
+        };
+    }
     let kept = if index.is_multiple_of(NEW_EVERY) { None } else { shared.idle.lock().expect("idle").pop() };
     let mut client = kept.map_or_else(|| Client::connect(shared.address), Ok).map_err(broken)?;
     let takes = shared.takes;

@@ -13,6 +13,7 @@ pub(crate) mod kept;
 pub(crate) mod latency;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod multiplexed;
 pub(crate) mod origin;
 pub(crate) mod pebble;
 pub(crate) mod process;
