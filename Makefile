@@ -13,7 +13,7 @@ TARGETS ?=
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
 PROGRAMS = puma unicorn thin passenger passenger-config bundle rails systemd-analyze ruby wrk nginx haproxy caddy \
-  curl sha256sum chromium slowhttptest ab python3 pebble nghttp testssl openssl certutil
+  curl sha256sum chromium slowhttptest ab python3 pebble nghttp h2load testssl openssl certutil
 PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties systemd wrk nginx-light haproxy caddy \
   curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv \
   pebble nghttp2-client testssl.sh openssl libnss3-tools
@@ -21,7 +21,7 @@ PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties syst
 # Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
 PYTHON = target/python
 
-.PHONY: build test test-kills test-slow fuzz lint doc bench microbench deps programs
+.PHONY: build test test-kills test-slow conformance fuzz lint doc bench microbench deps programs
 
 build:
 	$(CARGO) build --release
@@ -43,7 +43,12 @@ test-kills: deps
 ## five minutes, requests of 50 seconds; a short form of each is in `make test`.
 test-slow: deps
 	VESTIBULE_SLOW=1 VESTIBULE_RESTARTS=20 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture \
-	  slow_attacks buffering::slow_clients keeper::
+	  slow_attacks buffering::slow_clients keeper:: restart_https::
+
+## TLS and HTTP/2 as h2spec, sslyze and testssl.sh see them; writes docs/tls-report.md. Some minutes; wants Go, for h2spec.
+conformance: deps
+	$(CARGO) build --profile $(PROFILE)
+	PROFILE=$(PROFILE) tests/conformance/run
 
 ## The fuzz targets (tests/fuzz): about 15 minutes of CPU. Installs cargo-fuzz and a C++ compiler where they are missing.
 fuzz:
