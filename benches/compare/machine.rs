@@ -56,6 +56,7 @@ fn version_argument(program: &str) -> Option<&'static str> {
     match program {
         "nginx" | "haproxy" | "wrk" | "unicorn" | "thin" | "passenger" => Some("-v"),
         "caddy" => Some("version"),
+        "h2load" => Some("--version"),
         "puma" => Some("-V"),
         _ => None,
     }

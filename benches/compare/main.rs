@@ -5,8 +5,11 @@
 
 mod backend;
 mod bare_hyper;
+mod certificate;
 mod chart;
 mod client;
+mod h2load;
+mod handshakes;
 mod load;
 mod machine;
 mod nginx;
@@ -16,8 +19,10 @@ mod program;
 mod rack;
 mod slow;
 mod stats;
+mod streams;
 mod suites;
 mod table;
+mod tls;
 mod transfer;
 mod tree;
 mod wrk;
@@ -70,6 +75,9 @@ enum Internal {
     /// Move long bodies as fast as they go, and print the seconds that took
     #[command(hide = true)]
     Transfer(transfer::Job),
+    /// Connect, shake hands, ask once, leave; and print the seconds that all of it took
+    #[command(hide = true)]
+    Handshakes(handshakes::Job),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Some(Internal::BareHyper { address, socket }) => bare_hyper::serve(*address, socket),
         Some(Internal::Origin { socket }) => origin::serve(socket),
         Some(Internal::Transfer(job)) => transfer::run(job),
+        Some(Internal::Handshakes(job)) => handshakes::run(job),
         None if arguments.bench => run(&arguments),
         None => {
             println!("nothing is measured in a test run: use `make bench`");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::certificate::Certificate;
 use crate::client;
 use crate::nginx;
 use crate::program::{Launch, Program};
@@ -52,12 +53,22 @@ pub(crate) struct Setup<'a> {
     pub(crate) reuse_port: Option<bool>,
     /// Whether nginx and Vestibule keep bodies while a client is slow, as both do by default. The others cannot.
     pub(crate) buffered: bool,
+    /// What to serve TLS 1.3 with, and HTTP/2 to who asks for it; `None` for plain HTTP/1.
+    pub(crate) certificate: Option<&'a Certificate>,
 }
 
 impl<'a> Setup<'a> {
     /// Everything left to the peer, in front of `upstream`.
     pub(crate) fn plain(upstream: &'a Path) -> Self {
-        Self { upstream, workers: None, core: None, access_log: false, reuse_port: None, buffered: true }
+        Self {
+            upstream,
+            workers: None,
+            core: None,
+            access_log: false,
+            reuse_port: None,
+            buffered: true,
+            certificate: None,
+        }
     }
 }
 
@@ -113,7 +124,8 @@ impl Peer {
             Self::Vestibule => vestibule(directory.path(), address, setup)?,
         };
         let mut program = launch.core(setup.core).start()?;
-        program.wait_until(Duration::from_secs(15), || client::answers(address))?;
+        let answers = if setup.certificate.is_some() { client::answers_tls } else { client::answers };
+        program.wait_until(Duration::from_secs(15), || answers(address))?;
         Ok(Proxy { program, address, directory })
     }
 }
@@ -153,11 +165,18 @@ fn nginx(directory: &Path, address: SocketAddr, setup: Setup<'_>, keepalive: Opt
         String::new()
     };
     let buffering = if setup.buffered { "" } else { "proxy_buffering off; proxy_request_buffering off;" };
+    let (how, tls) = setup.certificate.map_or_else(Default::default, |pair| {
+        let (certificate, key) = (pair.certificate(), pair.key());
+        let (certificate, key) = (certificate.display(), key.display());
+        let files = format!("ssl_certificate {certificate}; ssl_certificate_key {key};");
+        ("ssl http2", format!("{files} ssl_protocols TLSv1.3;"))
+    });
     // 1 MB by default: whoever takes uploads has raised it.
     let http = format!(
         "upstream app {{ server unix:{}; {pool} }}
 server {{
-    listen {address} backlog=4096;
+    listen {address} {how} backlog=4096;
+    {tls}
     {log}
     client_max_body_size 1g;
     {buffering}
@@ -171,6 +190,9 @@ server {{
 
 fn haproxy(directory: &Path, address: SocketAddr, setup: Setup<'_>) -> Result<Launch> {
     let threads = setup.workers.map_or_else(String::new, |count| format!("nbthread {count}"));
+    let tls = setup.certificate.map_or_else(String::new, |pair| {
+        format!("ssl crt {} alpn h2,http/1.1 ssl-min-ver TLSv1.3", pair.both().display())
+    });
     // It counts two descriptors a connection and would refuse to start where the limit is 20,000.
     let text = format!(
         "global
@@ -184,7 +206,7 @@ defaults
     timeout server 60s
     timeout http-keep-alive 75s
 frontend public
-    bind {address} backlog 4096
+    bind {address} backlog 4096 {tls}
     default_backend app
 backend app
     http-reuse always
@@ -198,15 +220,27 @@ backend app
 
 fn caddy(directory: &Path, address: SocketAddr, setup: Setup<'_>, retry: bool) -> Result<Launch> {
     let retry = if retry { "lb_try_duration 30s" } else { "" };
+    // Its 32 idle connections to the application are too few for the hundreds of streams of the suite with TLS.
+    let (tls, pool) = setup.certificate.map_or_else(Default::default, |pair| {
+        let (certificate, key) = (pair.certificate(), pair.key());
+        let files = format!("{} {}", certificate.display(), key.display());
+        let pool = "transport http {\n keepalive_idle_conns_per_host 512\n }";
+        (format!("tls {files} {{\n protocols tls1.3\n }}"), pool)
+    });
     let text = format!(
         "{{
     admin off
     auto_https off
+    servers {{
+        protocols h1 h2
+    }}
 }}
 :{port} {{
     bind {host}
+    {tls}
     reverse_proxy unix/{socket} {{
         {retry}
+        {pool}
     }}
 }}
 ",
@@ -241,6 +275,11 @@ fn vestibule(directory: &Path, address: SocketAddr, setup: Setup<'_>) -> Result<
     } else {
         "access = \"off\"".to_owned()
     };
+    let tls = setup.certificate.map_or_else(String::new, |pair| {
+        let (certificate, key) = (pair.certificate(), pair.key());
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\", minimum = \"1.3\" }}")
+    });
     let buffer = if setup.buffered { "" } else { "[buffer]\nrequest = false\nresponse = false\n" };
     let text = format!(
         "{workers}
@@ -248,6 +287,7 @@ fn vestibule(directory: &Path, address: SocketAddr, setup: Setup<'_>) -> Result<
 [[listen]]
 address = \"{address}\"
 {reuse_port}
+{tls}
 
 [upstream.app]
 address = \"unix:{}\"
@@ -255,6 +295,8 @@ address = \"unix:{}\"
 # All of the load comes from one address.
 [limits]
 connections_per_address = 16384
+# As in the others here: a load as long as this would measure new connections.
+requests_per_connection = 1000000000
 
 {buffer}
 # Where nginx has its own in this bench: the same disk.

@@ -15,8 +15,9 @@ use crate::tree::{self, Tree};
 const END: Duration = Duration::from_secs(8);
 
 /// What the bench may start, and the Debian package that has it.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("caddy", "caddy"),
+    ("h2load", "nghttp2-client"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx"),
     ("passenger", "passenger"),

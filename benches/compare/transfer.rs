@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use crate::tls::{self, Hello};
+
 /// Bytes written or read at once.
 const PIECE: usize = 256 * 1024;
 
@@ -24,6 +26,9 @@ pub(crate) struct Job {
     /// Send the bodies instead of taking them
     #[arg(long)]
     pub(crate) upload: bool,
+    /// Move them through TLS
+    #[arg(long)]
+    pub(crate) tls: bool,
 }
 
 /// Does the job and prints the seconds it took.
@@ -41,9 +46,16 @@ pub(crate) fn run(job: &Job) -> Result<()> {
 }
 
 fn client(job: Job) -> Result<()> {
-    let mut stream = TcpStream::connect(job.address).context("cannot connect")?;
+    if job.tls {
+        return exchange(job, tls::connect(job.address, &Hello::PLAIN.settings()?)?);
+    }
+    let stream = TcpStream::connect(job.address).context("cannot connect")?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    exchange(job, stream)
+}
+
+fn exchange(job: Job, mut stream: impl Read + Write) -> Result<()> {
     let mut buffer = vec![b'x'; PIECE];
     for _ in 0..job.requests {
         let expected = if job.upload {
@@ -63,7 +75,7 @@ fn client(job: Job) -> Result<()> {
 }
 
 /// Reads a 200 with a body of `expected` bytes.
-fn answer(stream: &mut TcpStream, buffer: &mut [u8], expected: usize) -> Result<()> {
+fn answer(stream: &mut impl Read, buffer: &mut [u8], expected: usize) -> Result<()> {
     let mut filled = 0;
     let body = loop {
         if let Some(at) = buffer[..filled].windows(4).position(|window| window == b"\r\n\r\n") {

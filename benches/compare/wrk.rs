@@ -11,6 +11,7 @@ use crate::program::Launch;
 /// A load to put on a proxy.
 pub(crate) struct Wrk {
     address: SocketAddr,
+    scheme: &'static str,
     path: String,
     connections: usize,
     seconds: u64,
@@ -36,7 +37,21 @@ pub(crate) struct Run {
 impl Wrk {
     /// `connections` clients, each asking for `/` again as soon as it is answered, for `seconds`.
     pub(crate) fn new(address: SocketAddr, connections: usize, seconds: u64) -> Self {
-        Self { address, path: "/".to_owned(), connections, seconds, headers: Vec::new(), core: None }
+        Self {
+            address,
+            scheme: "http",
+            path: "/".to_owned(),
+            connections,
+            seconds,
+            headers: Vec::new(),
+            core: None,
+        }
+    }
+
+    /// Asks through TLS.
+    pub(crate) fn tls(mut self) -> Self {
+        self.scheme = "https";
+        self
     }
 
     /// Asks for this path.
@@ -64,7 +79,7 @@ impl Wrk {
             .args(["-t1", "--latency", "--timeout", "30s"])
             .args([format!("-c{}", self.connections), format!("-d{}s", self.seconds)])
             .args(headers)
-            .args([format!("http://{}{}", self.address, self.path)])
+            .args([format!("{}://{}{}", self.scheme, self.address, self.path)])
             .core(self.core)
             .command()?
             .output()

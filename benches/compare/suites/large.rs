@@ -137,14 +137,16 @@ fn report(all: &[Series]) -> Report {
 }
 
 /// The application, in a process and on a core of its own.
-struct Origin {
+pub(crate) struct Origin {
     _program: Program,
-    socket: std::path::PathBuf,
+    /// Where it listens.
+    pub(crate) socket: std::path::PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Origin {
-    fn start() -> Result<Self> {
+    /// Starts it and waits for its socket.
+    pub(crate) fn start() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let socket = directory.path().join("origin.sock");
         let executable = std::env::current_exe().context("cannot find the bench's own executable")?;

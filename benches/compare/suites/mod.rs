@@ -8,6 +8,8 @@ mod restart;
 mod slow_download;
 mod slow_upload;
 mod small;
+mod tls;
+mod tls_idle;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -66,6 +68,10 @@ pub(crate) enum Suite {
     SlowDownload,
     /// Long bodies of clients that are fast: what buffering costs
     Large,
+    /// What TLS and HTTP/2 cost: requests, handshakes, long answers
+    Tls,
+    /// Memory of 1,000 idle connections of TLS, with HTTP/1 and HTTP/2
+    TlsIdle,
 }
 
 impl Suite {
@@ -83,6 +89,8 @@ impl Suite {
             (Self::SlowUpload, None) => slow_upload::run(options, cores),
             (Self::SlowDownload, None) => slow_download::run(options, cores),
             (Self::Large, None) => large::run(options, cores),
+            (Self::Tls, None) => tls::run(options, cores),
+            (Self::TlsIdle, None) => tls_idle::run(options),
             (Self::SmallLog, None) => small::run(small::Log::File, options, cores),
             (_, None) => small::run(small::Log::Off, options, cores),
         }
@@ -98,6 +106,7 @@ impl Suite {
             Self::Accept => Vec::new(),
             Self::SlowUpload | Self::SlowDownload => options.choose(&slow_upload::PEERS),
             Self::Large => options.choose(&large::PEERS),
+            Self::Tls | Self::TlsIdle => options.choose(&tls::PEERS),
             _ => options.choose(&rack::PEERS),
         }
         .into_iter()
@@ -108,6 +117,8 @@ impl Suite {
             (Self::Restart | Self::SlowDownload, None) => programs.push(Server::Puma.program()),
             (Self::SlowUpload, None) => programs.push(slow_upload::SERVER.program()),
             (Self::Large, None) => {}
+            (Self::Tls, None) => programs.extend(["nginx", "wrk", "h2load"]),
+            (Self::TlsIdle, None) => programs.push("nginx"),
             // nginx is the backend of the others.
             (_, None) => programs.extend(["nginx", "wrk"]),
         }
@@ -129,7 +140,9 @@ impl Suite {
             | Self::Accept
             | Self::SlowUpload
             | Self::SlowDownload
-            | Self::Large => None,
+            | Self::Large
+            | Self::Tls
+            | Self::TlsIdle => None,
         }
     }
 }
