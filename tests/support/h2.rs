@@ -138,6 +138,11 @@ impl H2 {
         H2::new(socket)
     }
 
+    /// The connection itself.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Reads for so long, whatever comes.
     pub(crate) fn listen(&mut self, time: Duration) {
         let until = Instant::now() + time;

@@ -190,7 +190,12 @@ fn serve(connection: &mut Connection, deed: u8, stream: u32, amount: usize) {
         1 | 2 => {
             let status = [100, 103, 200, 404][amount % 4];
             let long = vec![b'v'; amount];
-            let _ = connection.send_head(stream, status, |fields| fields.field(b"X", &long), deed.is_multiple_of(2));
+            let _ = connection.send_head(
+                stream,
+                status,
+                |fields| fields.field(b"X", &long),
+                deed.is_multiple_of(2),
+            );
         }
         3 | 4 => {
             let bytes = vec![b'b'; amount];
