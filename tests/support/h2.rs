@@ -104,6 +104,8 @@ pub(crate) struct H2<S = TcpStream> {
     settings: HashMap<u16, u32>,
     /// Whether windows are opened again by what comes.
     opens_windows: bool,
+    /// What came of a stream, or with 0 of all, that its window was not opened for yet.
+    used: HashMap<u32, u32>,
     /// The last stream and the code of each GOAWAY.
     pub(crate) goaways: Vec<(u32, u32)>,
     /// PINGs that were answered to us.
@@ -176,6 +178,7 @@ impl<S: Read + Write> H2<S> {
             windows: HashMap::new(),
             settings: HashMap::new(),
             opens_windows: true,
+            used: HashMap::new(),
             goaways: Vec::new(),
             pongs: 0,
         }
@@ -382,15 +385,26 @@ impl<S: Read + Write> H2<S> {
                 answer.has_ended |= flags & END_STREAM != 0;
                 let (is_open, count) = (!answer.has_ended, payload.len() as u32);
                 if self.opens_windows && count > 0 {
-                    self.open_window(0, count);
+                    self.use_up(0, count);
                     if is_open {
-                        self.open_window(stream, count);
+                        self.use_up(stream, count);
                     }
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Opens a window again when half of it is used up, as nghttp2 and browsers do: word of each frame would have the frames
+    /// become smaller and smaller.
+    fn use_up(&mut self, stream: u32, count: u32) {
+        let used = self.used.entry(stream).or_default();
+        *used += count;
+        if i64::from(*used) >= WINDOW / 2 {
+            let used = std::mem::take(used);
+            self.open_window(stream, used);
+        }
     }
 
     fn read(&mut self) -> io::Result<Frame> {
