@@ -45,8 +45,9 @@ with httpx.Client(base_url=base, timeout=60, limits=limits, http2=secure, verify
             lines = [line for line in answer.iter_lines()]
         assert lines == [f"{n:015d}" for n in range(187_500)], len(lines)
 
-    # One that is not read to its end costs its connection, and nothing else.
-    with client.stream("GET", "/big", params={"bytes": 50_000_000}) as answer:
+    # One that is not read to its end costs its connection, and nothing else. Over HTTP/2 httpx neither resets such a stream nor
+    # opens the connection's window (16 MiB) for what still comes of it, so there it is less than that.
+    with client.stream("GET", "/big", params={"bytes": 1_000_000 if secure else 50_000_000}) as answer:
         assert next(answer.iter_bytes())
     assert client.get("/").status_code == 200
 

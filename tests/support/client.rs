@@ -209,7 +209,13 @@ impl<S: Read + Write> Client<S> {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut block = [0; 64 * 1024];
-        let count = self.stream.read(&mut block)?;
+        let count = loop {
+            match self.stream.read(&mut block) {
+                // The whole machine may have been stopped for a moment (signal(7): a read with a time limit is not begun again).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
         self.buffer.extend_from_slice(&block[..count]);
         Ok(count)
     }
