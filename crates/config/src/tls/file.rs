@@ -58,7 +58,7 @@ pub(super) fn file(value: &DeValue<'_>, directory: &Path, example: &str) -> Resu
     Ok(directory.join(text))
 }
 
-/// The path of a directory, as [`file`].
+/// The path of a directory, as [`file()`].
 pub(super) fn directory(value: &DeValue<'_>, from: &Path, example: &str) -> Result<PathBuf, Problem> {
     match value.as_str().map(|text| text.trim_end_matches('/')) {
         Some(text) if !text.is_empty() => file(&DeValue::String(text.into()), from, example),
