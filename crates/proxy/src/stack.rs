@@ -94,7 +94,8 @@ pub async fn stack(
     (response, record)
 }
 
-/// The answer to an ACME challenge that stands now, on whatever listener without TLS it is asked for; others may be the application's.
+/// The answer to an ACME challenge that stands now, on whatever listener it is asked for: authorities follow a redirect to https. Others may
+/// be the application's.
 fn challenge(worker: &Worker, request: &Request<'_>) -> Option<Own> {
     if worker.challenges.is_empty() || !matches!(request.head.method_kind, Method::Get | Method::Head) {
         return None;

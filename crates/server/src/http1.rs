@@ -1,11 +1,8 @@
 //! Answers over HTTP/1.
 
-use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
 use std::time::Duration;
 
-use vestibule_config::Limits;
 use vestibule_http1::Method;
 use vestibule_proxy::{CLIENT_LEFT, Outcome, Own, Response};
 use vestibule_upstream::Answer;
@@ -14,45 +11,8 @@ use crate::connection::Next;
 use crate::exchange::{End, Exchange};
 use crate::head::{self, Asked, BodyFraming};
 use crate::inbound::Inbound;
-use crate::outflow::{FLUSH, FlowError, Outflow, WriteError};
-use crate::sink::Sink;
+use crate::outflow::{Outflow, WriteError, write_all, write_with};
 use crate::tunnel;
-
-/// Writes `bytes` and empties it.
-pub(crate) async fn write_all(
-    sink: &mut impl Sink,
-    bytes: &mut Vec<u8>,
-    limits: &Limits,
-) -> Result<(), WriteError> {
-    let mut flow = Outflow::new(bytes, limits);
-    poll_fn(|cx| {
-        loop {
-            match flow.poll(sink, cx) {
-                Ok(_) if flow.is_empty() => return Poll::Ready(Ok(())),
-                Ok(true) => {}
-                Ok(false) => return Poll::Pending,
-                Err(FlowError::Client(error)) => return Poll::Ready(Err(error)),
-                Err(FlowError::Disk(_)) => return Poll::Ready(Err(WriteError::Left)),
-            }
-        }
-    })
-    .await
-}
-
-/// Writes `bytes`, which it empties, and then `rest`, with no more than a piece of that in memory.
-pub(crate) async fn write_with(
-    sink: &mut impl Sink,
-    bytes: &mut Vec<u8>,
-    rest: &[u8],
-    limits: &Limits,
-) -> Result<(), WriteError> {
-    write_all(sink, bytes, limits).await?;
-    for piece in rest.chunks(FLUSH) {
-        bytes.extend_from_slice(piece);
-        write_all(sink, bytes, limits).await?;
-    }
-    Ok(())
-}
 
 impl<'a> Exchange<'a> {
     /// Sends the answer and logs how that went.

@@ -1,5 +1,6 @@
 //! Bytes on their way to a client that may be slower than the application: in memory, then on disk, both bounded.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -17,6 +18,42 @@ pub(crate) const FLUSH: usize = 64 * 1024;
 pub(crate) enum WriteError {
     Left,
     Slow,
+}
+
+/// Writes `bytes` and empties it.
+pub(crate) async fn write_all(
+    sink: &mut impl Sink,
+    bytes: &mut Vec<u8>,
+    limits: &Limits,
+) -> Result<(), WriteError> {
+    let mut flow = Outflow::new(bytes, limits);
+    poll_fn(|cx| {
+        loop {
+            match flow.poll(sink, cx) {
+                Ok(_) if flow.is_empty() => return Poll::Ready(Ok(())),
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(FlowError::Client(error)) => return Poll::Ready(Err(error)),
+                Err(FlowError::Disk(_)) => return Poll::Ready(Err(WriteError::Left)),
+            }
+        }
+    })
+    .await
+}
+
+/// Writes `bytes`, which it empties, and then `rest`, with no more than a piece of that in memory.
+pub(crate) async fn write_with(
+    sink: &mut impl Sink,
+    bytes: &mut Vec<u8>,
+    rest: &[u8],
+    limits: &Limits,
+) -> Result<(), WriteError> {
+    write_all(sink, bytes, limits).await?;
+    for piece in rest.chunks(FLUSH) {
+        bytes.extend_from_slice(piece);
+        write_all(sink, bytes, limits).await?;
+    }
+    Ok(())
 }
 
 /// A queue of bytes towards a client: `out`, then what is on disk, then `back`.

@@ -14,8 +14,7 @@ use super::outlet::Outlet;
 use super::tunnel::Ends;
 use crate::exchange::{End, Exchange};
 use crate::head::{Asked, BodyFraming};
-use crate::http1::{write_all, write_with};
-use crate::outflow::{FLUSH, Outflow, WriteError};
+use crate::outflow::{FLUSH, Outflow, WriteError, write_all, write_with};
 use crate::tunnel;
 
 /// Sends an answer of our own, whole; gives the bytes of its body that were sent.
