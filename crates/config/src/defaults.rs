@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::{
-    AccessFormat, Buffer, Config, Disk, Fields, Health, Hold, Limits, ListenAddress, Listener, Log,
-    LogOutput, Route, RouteId, Server, Timeouts, Upstream, UpstreamAddress, UpstreamId,
+    Access, AccessFormat, Buffer, Compress, Config, Disk, FieldChanges, Fields, Files, Health, Hold, Limits,
+    Links, ListenAddress, Listener, Log, LogOutput, Route, RouteId, RouteTimeouts, Server, Split, Step,
+    Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
 use crate::problem::Problems;
@@ -67,7 +68,71 @@ impl Route {
     /// To this upstream, with everything else as by default.
     #[must_use]
     pub fn to(upstream: UpstreamId) -> Self {
-        Self { upstream, buffer: Buffer::default() }
+        Self {
+            name: "*".to_owned(),
+            access: Access::default(),
+            auth: None,
+            rates: Vec::new(),
+            rewrite: None,
+            steps: vec![Step::Upstream(Split::to(upstream))],
+            request_fields: FieldChanges::default(),
+            response_fields: FieldChanges::default(),
+            cors: None,
+            compress: Compress::default(),
+            buffer: Buffer::default(),
+            body_limit: Limits::default().body,
+            timeout: RouteTimeouts::default(),
+            sendfile: Vec::new(),
+        }
+    }
+}
+
+impl Default for Compress {
+    fn default() -> Self {
+        // Off: a page that repeats what its reader sent beside a secret tells the secret by its length (BREACH).
+        Self {
+            codings: Vec::new(),
+            least: 1 << 10,
+            types: TYPES.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+}
+
+/// What shrinks: text, and what is text by another name.
+const TYPES: &[&str] = &[
+    "text/*",
+    "application/json",
+    "application/javascript",
+    "application/xml",
+    "application/manifest+json",
+    "application/ld+json",
+    "application/vnd.api+json",
+    "application/rss+xml",
+    "application/atom+xml",
+    "application/xhtml+xml",
+    "application/wasm",
+    "image/svg+xml",
+    "image/x-icon",
+    "font/ttf",
+    "font/otf",
+];
+
+impl Files {
+    /// The files in `root`, with everything else as by default.
+    #[must_use]
+    pub fn of(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            strip: String::new(),
+            index: Some("index.html".to_owned()),
+            fallback: Vec::new(),
+            precompressed: Vec::new(),
+            cache_control: None,
+            immutable: Vec::new(),
+            links: Links::Inside,
+            types: Vec::new(),
+            check: Duration::from_secs(1),
+        }
     }
 }
 

@@ -12,6 +12,17 @@ use crate::process::{Control, Process};
 use crate::routes::Routes;
 use crate::tls::{Redirect, Tls};
 
+mod files;
+mod route;
+mod template;
+
+pub use files::{Files, Links};
+pub use route::{
+    Access, Auth, Coding, Compress, Cors, FieldChanges, Fixed, Rate, RateKey, Redirection, Route,
+    RouteTimeouts, Sendfile, Split, Step, Sticky,
+};
+pub use template::{Part, Template};
+
 /// A whole configuration. An empty file gives [`Config::default`].
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -56,15 +67,6 @@ pub struct UpstreamId(pub usize);
 /// Index of a route in [`Config::route_settings`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub usize);
-
-/// What happens to the requests of one `[[route]]`; which ones they are, [`Routes`] knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    /// Where they go.
-    pub upstream: UpstreamId,
-    /// How their bodies are kept: [`Config::buffer`], but for the keys that the route has itself.
-    pub buffer: Buffer,
-}
 
 impl Config {
     /// What a route found in [`Config::routes`] says; `None` for one that is not of this configuration.

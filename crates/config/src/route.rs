@@ -41,7 +41,7 @@ pub(crate) fn read_all(
                 format!("write [[route]] and below it upstream = \"{first}\", and one more per upstream");
             reader.report(second, problem.instead(instead));
         }
-        return (Routes::all_to(RouteId(0)), vec![Route { upstream: UpstreamId(0), buffer }]);
+        return (Routes::all_to(RouteId(0)), vec![Route { buffer, ..Route::to(UpstreamId(0)) }]);
     }
     let mut builder = Routes::builder();
     let mut settings = Vec::new();
@@ -95,7 +95,7 @@ fn read(section: Section<'_>, upstreams: &[ReadUpstream], buffer: Buffer) -> Opt
     (!wrong).then(|| ReadRoute {
         host: host.map_or(HostPattern::Any, |found: Found<_>| found.value),
         path: path.map_or_else(PathPattern::any, |found| found.value),
-        meaning: Route { upstream: upstream.map_or(UpstreamId(0), |found| found.value), buffer },
+        meaning: Route { buffer, ..Route::to(upstream.map_or(UpstreamId(0), |found| found.value)) },
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use vestibule_config::{Buffer, Fields};
+use vestibule_config::{Buffer, Config, Fields};
 use vestibule_http1::{Method, Name, field, is_websocket_key};
 use vestibule_upstream::{Answer, Client, Error, Offer, Outgoing, Ticket, Trace, Upstream};
 
@@ -19,7 +19,7 @@ use crate::worker::{Scratch, Worker};
 /// As a rule its body is read before the upstream is asked for anything: a slow client costs the application nothing,
 /// and the request can be sent again.
 pub(crate) async fn forward(
-    worker: &Worker,
+    (worker, config): (&Worker, &Config),
     (upstream, buffer): (&Arc<Upstream>, &Buffer),
     request: &Request<'_>,
     about: About<'_>,
@@ -31,7 +31,7 @@ pub(crate) async fn forward(
     outgoing.clear();
     body.clear();
     write_head(outgoing, request, about, upstream.keeps_connections());
-    let reading = Reading { buffer, most: worker.config.limits.body, store: &worker.store, upstream };
+    let reading = Reading { buffer, most: config.limits.body, store: &worker.store, upstream };
     let (head_len, rest) = reading.read(request.head.framing, outgoing, body, client).await?;
     let mut outgoing = Outgoing {
         method: request.head.method_kind,

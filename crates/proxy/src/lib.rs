@@ -27,4 +27,4 @@ pub use request::{Door, Peer, Request, Rules};
 pub use request_id::RequestId;
 pub use respond::{CLIENT_LEFT, Own, bad_head, bad_start, not_tls, slow_head};
 pub use stack::{Record, Response, stack};
-pub use worker::{Scratch, Worker};
+pub use worker::{Plan, Scratch, Worker};

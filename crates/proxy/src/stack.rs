@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vestibule_config::RouteId;
+use vestibule_config::{Config, RouteId};
 use vestibule_http1::Method;
 use vestibule_upstream::{Answer, Client, Trace};
 
@@ -12,7 +12,7 @@ use crate::max_forwards::max_forwards;
 use crate::request::Request;
 use crate::request_id::RequestId;
 use crate::respond::{self, Own};
-use crate::worker::{Scratch, Worker};
+use crate::worker::{Plan, Scratch, Worker};
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -53,44 +53,47 @@ impl Record {
 
 /// Answers one request.
 pub async fn stack(
-    worker: &Worker,
+    (worker, plan): (&Worker, &Plan),
     request: &Request<'_>,
     scratch: &mut Scratch,
     client: &mut dyn Client,
 ) -> (Response, Record) {
     let mut record = Record {
         id: RequestId::of(request),
-        client: client_address(request, &worker.config.trusted_proxies),
+        client: client_address(request, &plan.config.trusted_proxies),
         route: None,
         upstream: None,
         trace: Trace::default(),
     };
-    if let Some(own) = challenge(worker, request).or_else(|| end_here(worker, request)) {
+    let config = &*plan.config;
+    if let Some(own) = challenge(worker, request).or_else(|| end_here(config, request)) {
         return (Response::Own(own), record);
     }
     let host = request.head.host.of(request.bytes);
     let path = request.head.path(request.bytes);
-    record.route = worker.config.routes.find(host, path);
-    let route = record.route.and_then(|id| worker.config.route(id));
-    let Some((route, upstream)) =
-        route.and_then(|route| Some((route, worker.upstreams.get(route.upstream.0)?)))
-    else {
-        return (Response::Own(respond::refused(&worker.config, 404, "no route", request)), record);
+    record.route = config.routes.find(host, path);
+    let route = record.route.and_then(|id| config.route(id));
+    let Some((route, index, upstream)) = route.and_then(|route| {
+        let upstream = route.upstream()?;
+        Some((route, upstream.0, plan.upstreams.get(upstream.0)?))
+    }) else {
+        return (Response::Own(respond::refused(config, 404, "no route", request)), record);
     };
-    record.upstream = Some(route.upstream.0);
+    record.upstream = Some(index);
     if upstream.is_stopped() {
         // At once: not after a body that nobody will read.
-        return (Response::Own(respond::stopped(&worker.config, upstream, request)), record);
+        return (Response::Own(respond::stopped(config, upstream, request)), record);
     }
-    let about = About { client: record.client, id: &record.id, fields: &worker.config.fields };
+    let about = About { client: record.client, id: &record.id, fields: &config.fields };
     let to = (upstream, &route.buffer);
-    let response = match forward(worker, to, request, about, scratch, client, &mut record.trace).await {
-        Ok(answer) => Response::Upstream(answer),
-        Err(error) => {
-            upstream.count_failure(&error);
-            Response::Own(respond::of_error(&worker.config, upstream, &error, request))
-        }
-    };
+    let response =
+        match forward((worker, config), to, request, about, scratch, client, &mut record.trace).await {
+            Ok(answer) => Response::Upstream(answer),
+            Err(error) => {
+                upstream.count_failure(&error);
+                Response::Own(respond::of_error(config, upstream, &error, request))
+            }
+        };
     (response, record)
 }
 
@@ -106,12 +109,12 @@ fn challenge(worker: &Worker, request: &Request<'_>) -> Option<Own> {
 }
 
 /// The answer to a request that is for us, or that no application may see.
-fn end_here(worker: &Worker, request: &Request<'_>) -> Option<Own> {
+fn end_here(config: &Config, request: &Request<'_>) -> Option<Own> {
     let head = request.head;
     if let Some(to) = request.door.rules.redirect {
-        return Some(respond::redirect(&worker.config, to, request));
+        return Some(respond::redirect(config, to, request));
     }
-    let refused = |status, why| Some(respond::refused(&worker.config, status, why, request));
+    let refused = |status, why| Some(respond::refused(config, status, why, request));
     if head.expect_unknown {
         return refused(417, "an expectation other than 100-continue");
     }

@@ -2,25 +2,32 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use vestibule_config::Config;
+use vestibule_config::{Config, Limits};
 use vestibule_http1::RequestHead;
 use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
 use crate::access_log::AccessLog;
 
+/// What a reload replaces, as one worker has it. A request keeps the plan that it began with.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What the operator wrote.
+    pub config: Arc<Config>,
+    /// The upstreams, as [`vestibule_config::UpstreamId`] counts them.
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
 /// The things of one worker thread.
 #[derive(Debug)]
 pub struct Worker {
     /// Its number, from 0.
     pub id: usize,
-    /// What the operator wrote.
-    pub config: Arc<Config>,
-    /// The upstreams, as [`vestibule_config::UpstreamId`] counts them.
-    pub upstreams: Vec<Arc<Upstream>>,
+    plan: RefCell<Rc<Plan>>,
     /// Where bodies go that memory does not take.
     pub store: Arc<Store>,
     /// The answers to ACME challenges that stand now.
@@ -35,22 +42,37 @@ impl Worker {
     /// The worker with number `id`.
     pub fn new(
         id: usize,
-        config: Arc<Config>,
-        upstreams: Vec<Arc<Upstream>>,
+        plan: Plan,
         store: Arc<Store>,
         challenges: Arc<Challenges>,
         access_log: AccessLog,
     ) -> Self {
         Worker {
             id,
-            config,
-            upstreams,
+            plan: RefCell::new(Rc::new(plan)),
             store,
             challenges,
             access_log,
             serial: Cell::new(0),
             date: RefCell::default(),
         }
+    }
+
+    /// What it serves by now.
+    #[must_use]
+    pub fn plan(&self) -> Rc<Plan> {
+        Rc::clone(&self.plan.borrow())
+    }
+
+    /// The bounds on what one client may use, now.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.plan.borrow().config.limits
+    }
+
+    /// From now on serves by `plan`. Requests under way end by the one that they began with.
+    pub fn replace(&self, plan: Plan) {
+        self.plan.replace(Rc::new(plan));
     }
 
     /// A number that no other request of the process has.

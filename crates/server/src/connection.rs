@@ -184,7 +184,7 @@ async fn introduction(
     client.awaits_header = false;
     client.door.is_tls |= header.is_tls;
     let Some(source) = header.source else { return Next::Park };
-    client.door.peer = Peer::new(Some(source), &house.worker.config.trusted_proxies);
+    client.door.peer = Peer::new(Some(source), &house.worker.plan().config.trusted_proxies);
     if !client.door.peer.is_trusted
         && let Err(refusal) = client.place.count_address(client.door.peer.address)
     {
@@ -245,7 +245,7 @@ async fn read_header(
                 Ok(Some(header)) => return Poll::Ready(Ok(header)),
                 Ok(None) => {}
                 Err(error) => {
-                    let own = bad_start(&house.worker.config, 400, error.to_string());
+                    let own = bad_start(&house.worker.plan().config, 400, error.to_string());
                     return Poll::Ready(Err(NoHeader::Refused(own)));
                 }
             }
@@ -255,7 +255,7 @@ async fn read_header(
                 Poll::Pending if received.is_empty() => return Poll::Ready(Err(NoHeader::Nothing)),
                 Poll::Pending => {
                     let why = "the PROXY protocol header did not come in time";
-                    let own = || bad_start(&house.worker.config, 408, why);
+                    let own = || bad_start(&house.worker.plan().config, 408, why);
                     return deadline.poll(cx).map(|()| Err(NoHeader::Refused(own())));
                 }
             }
@@ -303,9 +303,11 @@ async fn request(
         arrived_at,
         serial: house.worker.next_serial(),
     };
-    let mut inbound = Inbound::new(stream, received, deadline, &request_head, house.limits());
-    let (response, record) = stack(&house.worker, &request, scratch, &mut inbound).await;
-    let mut exchange = Exchange { house, request: &request, record: &record, sent: 0, status: 0 };
+    let plan = house.worker.plan();
+    let mut inbound = Inbound::new(stream, received, deadline, &request_head, &plan.config.limits);
+    let (response, record) = stack((&house.worker, &plan), &request, scratch, &mut inbound).await;
+    let mut exchange =
+        Exchange { house, plan: &plan, request: &request, record: &record, sent: 0, status: 0 };
     let next = exchange.respond(response, inbound, &mut scratch.answer).await;
     scratch.head = request_head;
     scratch.head_bytes = bytes;
@@ -359,7 +361,7 @@ async fn read_head(
                     match scratch.head.parse(received.filled(), &mut scanned, &limits) {
                         Ok(true) => return Poll::Ready(Ok(Head::Whole)),
                         Ok(false) => {}
-                        Err(error) => return Poll::Ready(Err(bad_head(&house.worker.config, &error))),
+                        Err(error) => return Poll::Ready(Err(bad_head(&house.worker.plan().config, &error))),
                     }
                 }
             }
@@ -367,7 +369,9 @@ async fn read_head(
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(Head::Gone)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !has_begun => return Poll::Ready(Ok(Head::Nothing)),
-                Poll::Pending => return deadline.poll(cx).map(|()| Err(slow_head(&house.worker.config))),
+                Poll::Pending => {
+                    return deadline.poll(cx).map(|()| Err(slow_head(&house.worker.plan().config)));
+                }
             }
         }
     })
@@ -386,7 +390,7 @@ async fn refuse(
     let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false, hsts };
     scratch.answer.clear();
     let rest = head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
-    let _ = write_with(stream, &mut scratch.answer, rest, house.limits()).await;
+    let _ = write_with(stream, &mut scratch.answer, rest, &house.limits()).await;
     log_refused(house, client, own, own.body.len() as u64);
     Next::Linger
 }
@@ -398,6 +402,7 @@ fn log_refused(house: &House, client: &ClientSide, own: &Own, sent: u64) {
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
     let request = Request { head: &head, bytes: b"", door: &client.door, arrived, arrived_at, serial };
     let record = Record::of_refused(&request);
-    let status = own.status;
-    Exchange { house, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);
+    let (status, plan) = (own.status, house.worker.plan());
+    Exchange { house, plan: &plan, request: &request, record: &record, sent, status }
+        .log(Outcome::Refused, &own.why);
 }

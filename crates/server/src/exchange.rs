@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use vestibule_config::Buffer;
 use vestibule_http1::{CHUNK_END, LAST_CHUNK_HEAD, Name, ResponseHead, chunk_head, write_trailers};
-use vestibule_proxy::{Entry, Outcome, Record, Request};
+use vestibule_proxy::{Entry, Outcome, Plan, Record, Request};
 use vestibule_upstream::{Answer, ClientError, Error, Upstream};
 
 use crate::head::BodyFraming;
@@ -17,6 +17,7 @@ use crate::sink::Exit;
 /// A request and what becomes of it, up to its line in the access log.
 pub(crate) struct Exchange<'a> {
     pub(crate) house: &'a House,
+    pub(crate) plan: &'a Plan,
     pub(crate) request: &'a Request<'a>,
     pub(crate) record: &'a Record,
     pub(crate) status: u16,
@@ -26,9 +27,8 @@ pub(crate) struct Exchange<'a> {
 impl Exchange<'_> {
     /// How the answer is kept when the client is slower than the application: `None` for one that goes straight through
     /// because its route or the application says so, or because it is a stream of events.
-    pub(crate) fn is_buffered(&self, head: &ResponseHead, bytes: &[u8]) -> Option<&Buffer> {
-        let buffer =
-            self.record.route.and_then(|id| self.house.worker.config.route(id)).map(|route| &route.buffer)?;
+    pub(crate) fn is_buffered(&self, head: &ResponseHead, bytes: &[u8]) -> Option<Buffer> {
+        let buffer = self.record.route.and_then(|id| self.plan.config.route(id)).map(|route| route.buffer)?;
         let says = |name, value: &[u8]| {
             head.field(bytes, name).is_some_and(|found| {
                 found.get(..value.len()).is_some_and(|start| start.eq_ignore_ascii_case(value))
@@ -150,7 +150,7 @@ impl Exchange<'_> {
     }
 
     pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        self.record.upstream.and_then(|index| self.house.worker.upstreams.get(index))
+        self.record.upstream.and_then(|index| self.plan.upstreams.get(index))
     }
 
     pub(crate) fn log(&self, outcome: Outcome, why: &str) {

@@ -69,8 +69,8 @@ impl House {
         })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.worker.config.limits
+    pub(crate) fn limits(&self) -> Limits {
+        self.worker.limits()
     }
 
     pub(crate) fn take_ground(&self) -> Ground {
@@ -126,7 +126,7 @@ impl House {
     pub(crate) fn make_room(&self) {
         let excess = self.census.excess();
         if excess > 0 {
-            self.idle.make_room(excess.div_ceil(self.worker.config.workers.get()));
+            self.idle.make_room(excess.div_ceil(self.worker.plan().config.workers.get()));
         }
     }
 

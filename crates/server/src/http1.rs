@@ -56,7 +56,7 @@ impl<'a> Exchange<'a> {
         let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
         let rest = head::write_own(out, own, self.asked(), keep, &self.house.worker);
         self.sent = if self.request.head.method_kind == Method::Head { 0 } else { own.body.len() as u64 };
-        match write_with(inbound.stream, out, rest, self.house.limits()).await {
+        match write_with(inbound.stream, out, rest, &self.house.limits()).await {
             Ok(()) => {
                 self.log(Outcome::Answered, &own.why);
                 match (keep, is_read) {
@@ -92,9 +92,9 @@ impl<'a> Exchange<'a> {
             answer.keep_trailers();
         }
         let head_len = out.len() as u64;
-        let mut flow = Outflow::new(out, self.house.limits());
+        let mut flow = Outflow::new(out, &self.house.limits());
         if let Some(buffer) = is_buffered {
-            flow.buffer(buffer, &self.house.worker.store);
+            flow.buffer(&buffer, &self.house.worker.store);
         }
         match self.pass_on(&mut answer, &mut inbound, &mut flow, (framing, head_len)).await {
             End::Client(error) => {
@@ -133,7 +133,7 @@ impl<'a> Exchange<'a> {
         // The kernel finds out earlier when a client is gone without a word.
         stream.keep_alive();
         let silence = self.upstream().map_or(Duration::MAX, |upstream| upstream.config.timeout.tunnel);
-        let outcome = match write_all(stream, out, self.house.limits()).await {
+        let outcome = match write_all(stream, out, &self.house.limits()).await {
             Ok(()) => tunnel::run(stream, buffer, &mut upstream, silence).await,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         };

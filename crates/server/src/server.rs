@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 use vestibule_config::Config;
-use vestibule_proxy::{AccessLog, LogFile, Worker};
+use vestibule_proxy::{AccessLog, LogFile, Plan, Worker};
 use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
@@ -80,7 +80,7 @@ impl Server {
             let (phase, end, census) = (phase.subscribe(), end.clone(), Arc::clone(&census));
             let challenges = Arc::clone(challenges);
             let body = move || {
-                let worker = Worker::new(id, config, upstreams, store, challenges, access_log);
+                let worker = Worker::new(id, Plan { config, upstreams }, store, challenges, access_log);
                 let _ = end.send(worker::run(worker, sockets, census, phase));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{id}"));

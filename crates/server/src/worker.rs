@@ -47,7 +47,7 @@ pub(crate) fn run(
     let house = House::new(worker, census);
     let outcome = runtime.block_on(async {
         let ticking = Rc::clone(&house);
-        let mut memory = Memory { samples: vec![0; house.worker.upstreams.len()], until_report: 0 };
+        let mut memory = Memory { samples: vec![0; house.worker.plan().upstreams.len()], until_report: 0 };
         tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut memory)));
         let listeners: Vec<(Listener, Manner)> = shares
             .into_iter()
@@ -100,7 +100,7 @@ fn tick(house: &House, memory: &mut Memory) -> bool {
         memory.until_report = REPORT_TICKS;
     }
     let mut is_due = false;
-    for (upstream, last) in house.worker.upstreams.iter().zip(&mut memory.samples) {
+    for (upstream, last) in house.worker.plan().upstreams.iter().zip(&mut memory.samples) {
         upstream.tidy(house.worker.id);
         is_due |= upstream.is_sample_due(last);
     }
@@ -143,7 +143,7 @@ async fn accept(house: Rc<House>, (listener, manner): (Listener, Manner), mut ph
 /// goes on.
 fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, manner: &Manner) {
     let mut stream = ClientStream::from(stream);
-    let peer = Peer::new(address, &house.worker.config.trusted_proxies);
+    let peer = Peer::new(address, &house.worker.plan().config.trusted_proxies);
     // What has no address cannot have too many connections; a proxy speaks for many.
     let counted = address.is_some() && !peer.is_trusted;
     let admitted = if manner.proxy_protocol && !peer.is_trusted {

@@ -314,7 +314,7 @@ mod tests {
         let config = configuration(listen, None, &places, Path::new("/tmp/b.sock")).expect("a configuration");
         for (path, upstream) in [("/", 0), ("/work?x", 0), ("/vestibule-demo/counters", 1)] {
             let route = config.routes.find(b"any", path.as_bytes()).and_then(|id| config.route(id));
-            assert_eq!(route.map(|route| route.upstream), Some(UpstreamId(upstream)), "{path}");
+            assert_eq!(route.and_then(|route| route.upstream()), Some(UpstreamId(upstream)), "{path}");
         }
         assert_eq!(config.upstreams[0].address, UpstreamAddress::Unix("/tmp/a.sock".into()));
         assert_eq!(config.upstreams[1].address, UpstreamAddress::Unix("/tmp/b.sock".into()));

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use vestibule_config::Config;
 use vestibule_http1::{BodyLength, HeadLimits, Method, Name, ResponseError, ResponseHead, Version};
-use vestibule_proxy::{AccessLog, Worker};
+use vestibule_proxy::{AccessLog, Plan, Worker};
 use vestibule_server::{Asked, write_head};
 use vestibule_upstream::Store;
 
@@ -24,7 +24,7 @@ thread_local! {
     static WORKER: Worker = {
         let config = Arc::new(Config::default());
         let store = Store::new(&config.disk);
-        Worker::new(0, config, Vec::new(), store, Arc::default(), AccessLog::off())
+        Worker::new(0, Plan { config, upstreams: Vec::new() }, store, Arc::default(), AccessLog::off())
     };
 }
 

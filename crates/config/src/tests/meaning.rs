@@ -132,7 +132,7 @@ fn reads_every_key() {
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.buffer, Buffer { request: false, response: false, memory: 0, disk: 2 << 30 });
-    assert_eq!(config.route_settings, [Route { upstream: UpstreamId(0), buffer: config.buffer }]);
+    assert_eq!(config.route_settings, [Route { buffer: config.buffer, ..Route::to(UpstreamId(0)) }]);
     assert_eq!(config.disk, Disk { directory: "/var/spool".into(), most: 1 << 40 });
     let fields = Fields { via: Some("edge-1".to_owned()), forwarded: true, underscores: true };
     assert_eq!(config.fields, fields);

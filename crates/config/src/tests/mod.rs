@@ -53,7 +53,7 @@ fn assert_wrong(text: &str, at: (usize, usize), message: &str, instead: &str) {
 /// Where a request goes.
 fn upstream_of(config: &Config, host: &[u8], path: &[u8]) -> Option<UpstreamId> {
     let route = config.routes.find(host, path)?;
-    Some(config.route(route).expect("a route of this configuration").upstream)
+    config.route(route).expect("a route of this configuration").upstream()
 }
 
 /// Two configurations mean the same; what their routes fit and where they are written is not looked at.

@@ -92,7 +92,7 @@ pub(super) async fn drive(link: &Rc<Link>, socket: &mut ClientStream) -> Ending 
         has_heard: false,
         is_over: false,
         room: READ,
-        pace: Pace::new(house.limits()),
+        pace: Pace::new(&house.limits()),
         is_unsent: false,
     };
     driver.take_in();

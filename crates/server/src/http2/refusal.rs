@@ -12,8 +12,10 @@ use crate::house::House;
 /// is to tell.
 pub(super) fn log(house: &House, door: &Door, status: u16, why: &str) {
     let head = RequestHead::default();
+    let plan = house.worker.plan();
     let (arrived, arrived_at) = (Instant::now(), SystemTime::now());
     let request = Request { head: &head, bytes: b"", door, arrived, arrived_at, serial: 0 };
     let record = Record::of_refused(&request);
-    Exchange { house, request: &request, record: &record, sent: 0, status }.log(Outcome::Refused, why);
+    Exchange { house, plan: &plan, request: &request, record: &record, sent: 0, status }
+        .log(Outcome::Refused, why);
 }

@@ -37,7 +37,7 @@ pub(super) async fn own(
     out.clear();
     let (first, rest) = own.body.split_at_checked(FLUSH).unwrap_or((&own.body, b""));
     out.extend_from_slice(first);
-    write_with(outlet, out, rest, house.limits()).await?;
+    write_with(outlet, out, rest, &house.limits()).await?;
     Ok(own.body.len() as u64)
 }
 
@@ -135,9 +135,9 @@ impl Exchange<'_> {
         if asked.takes_trailers {
             answer.keep_trailers();
         }
-        let mut flow = Outflow::new(out, self.house.limits());
+        let mut flow = Outflow::new(out, &self.house.limits());
         if let Some(buffer) = is_buffered {
-            flow.buffer(buffer, &worker.store);
+            flow.buffer(&buffer, &worker.store);
         }
         match self.pass_on(&mut answer, inbound, &mut flow, (BodyFraming::Plain, 0)).await {
             End::Client(error) => return Err(error),
@@ -164,7 +164,7 @@ impl Exchange<'_> {
         let _tunnel = self.house.count_tunnel();
         let silence = self.upstream().map_or(Duration::MAX, |upstream| upstream.config.timeout.tunnel);
         let outlet = &mut inbound.outlet;
-        let outcome = match write_all(outlet, out, self.house.limits()).await {
+        let outcome = match write_all(outlet, out, &self.house.limits()).await {
             Ok(()) => tunnel::run(&mut Ends(outlet), &mut Buffer::default(), &mut upstream, silence).await,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         };

@@ -35,7 +35,7 @@ pub(super) async fn answer(link: Rc<Link>, stream: StreamId, kind: Kind, ground:
     if let Err(error) =
         parsed.and_then(|is_whole| if is_whole { Ok(()) } else { Err(RequestError::HeadTooLarge) })
     {
-        let own = bad_head(&house.worker.config, &error);
+        let own = bad_head(&house.worker.plan().config, &error);
         let hsts = link.door().hsts();
         let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false, hsts };
         let _ = respond::own(&mut outlet, &own, asked, &mut ground.scratch.answer).await;
@@ -54,9 +54,12 @@ pub(super) async fn answer(link: Rc<Link>, stream: StreamId, kind: Kind, ground:
             arrived_at: SystemTime::now(),
             serial: house.worker.next_serial(),
         };
-        let mut inbound = Inbound::new(outlet, &head, limits);
-        let (response, record) = stack(&house.worker, &request, &mut ground.scratch, &mut inbound).await;
-        let mut exchange = Exchange { house, request: &request, record: &record, sent: 0, status: 0 };
+        let plan = house.worker.plan();
+        let mut inbound = Inbound::new(outlet, &head, &limits);
+        let (response, record) =
+            stack((&house.worker, &plan), &request, &mut ground.scratch, &mut inbound).await;
+        let mut exchange =
+            Exchange { house, plan: &plan, request: &request, record: &record, sent: 0, status: 0 };
         exchange.respond_on(response, inbound, &mut ground.scratch.answer, kind).await;
     }
     bytes.clear();
