@@ -22,16 +22,30 @@ pub(crate) struct Backend {
 impl Backend {
     /// Starts it, on `core` only if one is given.
     pub(crate) fn start(core: Option<usize>) -> Result<Self> {
+        let answer = "x".repeat(70);
+        Self::answering(core, &format!("location / {{ default_type text/plain; return 200 {answer}; }}"))
+    }
+
+    /// The same, answering with the files in `root` as pages, which have no validators, as what an application makes.
+    pub(crate) fn with_pages(core: Option<usize>, root: &Path) -> Result<Self> {
+        let say = "types { } default_type text/html; etag off; add_header Last-Modified \"\"; sendfile on;";
+        Self::answering(
+            core,
+            &format!("location = / {{ return 200; }} location / {{ root {}; {say} }}", root.display()),
+        )
+    }
+
+    fn answering(core: Option<usize>, say: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let socket = directory.path().join("backend.sock");
         let direct = client::free_address()?;
-        let answer = "x".repeat(70);
         let server = format!(
             "server {{
     listen unix:{};
     listen {direct};
     keepalive_timeout 1h;
-    location / {{ default_type text/plain; return 200 {answer}; }}
+
+    {say}
 }}",
             socket.display()
         );

@@ -84,7 +84,14 @@ fn is_idle(stream: &TcpStream) -> Result<bool> {
 
 /// Whether `address` answers a GET of `/` with 200 now.
 pub(crate) fn answers(address: SocketAddr) -> bool {
-    Connection::open(address).and_then(|mut connection| connection.get("/")).is_ok_and(|status| status == 200)
+    answers_at(address, "/")
+}
+
+/// Whether a GET of `path` is answered 200.
+pub(crate) fn answers_at(address: SocketAddr, path: &str) -> bool {
+    Connection::open(address)
+        .and_then(|mut connection| connection.get(path))
+        .is_ok_and(|status| status == 200)
 }
 
 /// The same through TLS.

@@ -1,7 +1,7 @@
 //! A run of wrk, and what it says.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,7 @@ pub(crate) struct Wrk {
     connections: usize,
     seconds: u64,
     headers: Vec<String>,
+    script: Option<PathBuf>,
     core: Option<usize>,
 }
 
@@ -44,6 +45,7 @@ impl Wrk {
             connections,
             seconds,
             headers: Vec::new(),
+            script: None,
             core: None,
         }
     }
@@ -66,6 +68,12 @@ impl Wrk {
         self
     }
 
+    /// Has this Lua script say what is asked for.
+    pub(crate) fn script(mut self, script: &Path) -> Self {
+        self.script = Some(script.to_owned());
+        self
+    }
+
     /// Runs wrk on this core only.
     pub(crate) fn core(mut self, core: Option<usize>) -> Self {
         self.core = core;
@@ -75,10 +83,12 @@ impl Wrk {
     /// Runs it to the end.
     pub(crate) fn run(self) -> Result<Run> {
         let headers = self.headers.iter().flat_map(|header| ["-H".to_owned(), header.clone()]);
+        let script = self.script.iter().flat_map(|script| ["-s".into(), script.clone().into_os_string()]);
         let output = Launch::new("wrk", Path::new("/"))
             .args(["-t1", "--latency", "--timeout", "30s"])
             .args([format!("-c{}", self.connections), format!("-d{}s", self.seconds)])
             .args(headers)
+            .args(script)
             .args([format!("{}://{}{}", self.scheme, self.address, self.path)])
             .core(self.core)
             .command()?

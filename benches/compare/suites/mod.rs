@@ -1,6 +1,7 @@
 //! What is measured: one file per question.
 
 mod accept;
+mod files;
 mod idle;
 mod large;
 mod rack;
@@ -72,6 +73,8 @@ pub(crate) enum Suite {
     Tls,
     /// Memory of 1,000 idle connections of TLS, with HTTP/1 and HTTP/2
     TlsIdle,
+    /// Files from memory and from disk, and pages compressed with gzip
+    Files,
 }
 
 impl Suite {
@@ -91,6 +94,7 @@ impl Suite {
             (Self::Large, None) => large::run(options, cores),
             (Self::Tls, None) => tls::run(options, cores),
             (Self::TlsIdle, None) => tls_idle::run(options),
+            (Self::Files, None) => files::run(options, cores),
             (Self::SmallLog, None) => small::run(small::Log::File, options, cores),
             (_, None) => small::run(small::Log::Off, options, cores),
         }
@@ -103,7 +107,7 @@ impl Suite {
             Self::SmallLog => options.choose(&small::PEERS_LOG),
             Self::Idle => options.choose(&small::PEERS),
             Self::Restart => options.choose(&restart::PEERS),
-            Self::Accept => Vec::new(),
+            Self::Accept | Self::Files => Vec::new(),
             Self::SlowUpload | Self::SlowDownload => options.choose(&slow_upload::PEERS),
             Self::Large => options.choose(&large::PEERS),
             Self::Tls | Self::TlsIdle => options.choose(&tls::PEERS),
@@ -119,6 +123,7 @@ impl Suite {
             (Self::Large, None) => {}
             (Self::Tls, None) => programs.extend(["nginx", "wrk", "h2load"]),
             (Self::TlsIdle, None) => programs.push("nginx"),
+            (Self::Files, None) => programs.extend(["nginx", "wrk", "curl"]),
             // nginx is the backend of the others.
             (_, None) => programs.extend(["nginx", "wrk"]),
         }
@@ -142,7 +147,8 @@ impl Suite {
             | Self::SlowDownload
             | Self::Large
             | Self::Tls
-            | Self::TlsIdle => None,
+            | Self::TlsIdle
+            | Self::Files => None,
         }
     }
 }
@@ -150,9 +156,12 @@ impl Suite {
 impl Options {
     /// Those of `peers` that the command line lets run.
     fn choose(&self, peers: &[Peer]) -> Vec<Peer> {
-        let chosen =
-            |peer: &Peer| self.peers.is_empty() || self.peers.iter().any(|name| name == peer.family());
-        peers.iter().copied().filter(chosen).collect()
+        peers.iter().copied().filter(|peer| self.allows(peer.family())).collect()
+    }
+
+    /// Whether the command line lets this family run.
+    fn allows(&self, family: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|name| name == family)
     }
 
     fn seconds(&self, default: u64) -> u64 {
