@@ -140,6 +140,10 @@ impl<'a> Inbound<'a> {
 }
 
 impl Client for Inbound<'_> {
+    fn limit_body(&mut self, most: u64) {
+        self.most_body = most;
+    }
+
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Reading is the only way to hear of it; what comes instead is the next request, or the body, and is kept.
         while self.buffer.len() < MOST_AHEAD {

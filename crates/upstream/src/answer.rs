@@ -50,10 +50,9 @@ impl Answer {
         worker: usize,
         connection: Box<Connection>,
         permit: Permit,
-        deadline: Deadline,
+        (deadline, idle_limit): (Deadline, Duration),
         late: Option<LateUpload>,
     ) -> Self {
-        let idle_limit = upstream.config.timeout.idle;
         deadline.reset(idle_limit);
         let left = match connection.head.body {
             BodyLength::Length(length) => length,

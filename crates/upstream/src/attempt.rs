@@ -59,7 +59,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
         ledger: &'a mut Ledger,
         client: &'a mut dyn Client,
     ) -> Self {
-        let deadline = Deadline::after(upstream.config.timeout.response);
+        let deadline = Deadline::after(request.timeout.response);
         deadline.wake_for_samples();
         Attempt {
             connection: Some(connection),
@@ -114,7 +114,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
                 Poll::Ready(Ok(_)) => {
                     self.ledger.response_began();
                     if let (Some(_), Some(deadline)) = (self.whole_at, &self.deadline) {
-                        deadline.reset(self.upstream.config.timeout.idle);
+                        deadline.reset(self.request.timeout.idle);
                     }
                 }
                 Poll::Ready(Err(error)) => return self.died(End::Reset(error)),
@@ -127,7 +127,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
         self.sample();
         match self.deadline.as_ref().map(|deadline| deadline.poll(cx)) {
             Some(Poll::Ready(())) => {
-                let limit = self.upstream.config.timeout.response;
+                let limit = self.request.timeout.response;
                 Poll::Ready(Err(Failure::Fatal(Error::NoAnswer(limit))))
             }
             _ => Poll::Pending,
@@ -233,7 +233,7 @@ impl<'a, 'r> Attempt<'a, 'r> {
                 Poll::Ready(Ok(Step::Wrote(count))) => {
                     self.ledger.wrote_rest(count);
                     if let Some(deadline) = &self.deadline {
-                        deadline.reset(self.upstream.config.timeout.response);
+                        deadline.reset(self.request.timeout.response);
                     }
                 }
                 Poll::Ready(Ok(Step::Done)) => {

@@ -14,6 +14,9 @@ pub trait Client {
     /// [`ClientError`] when the rest cannot come.
     fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<usize, ClientError>>;
 
+    /// From now on a body of more than `most` bytes is [`ClientError::TooLarge`].
+    fn limit_body(&mut self, most: u64);
+
     /// Passes on an interim answer (1xx): status line and fields, whole, with the empty line.
     ///
     /// # Errors

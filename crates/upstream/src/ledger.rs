@@ -142,6 +142,7 @@ impl Ledger {
 mod tests {
     use std::sync::Arc;
 
+    use vestibule_config::Timeouts;
     use vestibule_http1::Method;
 
     use super::*;
@@ -179,6 +180,7 @@ mod tests {
             upgrade: None,
             is_unusual: false,
             store: &store(),
+            timeout: Timeouts::default(),
         };
         let mut ledger = Ledger::new(&request, case.is_unix);
         case.writes.iter().for_each(|&count| ledger.wrote(count));
@@ -218,6 +220,7 @@ mod tests {
             upgrade: None,
             is_unusual: false,
             store: &store(),
+            timeout: Timeouts::default(),
         };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(30_000);
@@ -240,6 +243,7 @@ mod tests {
             upgrade: None,
             is_unusual: false,
             store: &store(),
+            timeout: Timeouts::default(),
         };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(3);
@@ -260,6 +264,7 @@ mod tests {
                 upgrade: None,
                 is_unusual: false,
                 store: &store(),
+                timeout: Timeouts::default(),
             };
             let mut ledger = Ledger::new(&request, true);
             ledger.wrote(1);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use vestibule_config::Timeouts;
 use vestibule_http1::Method;
 
 use crate::answer::Answer;
@@ -43,6 +44,8 @@ pub struct Outgoing<'a> {
     pub is_unusual: bool,
     /// Where the body goes if the line takes no more memory.
     pub store: &'a Arc<Store>,
+    /// Its time limits: the upstream's, but for those that its route has itself.
+    pub timeout: Timeouts,
 }
 
 /// The part of a body that is not in memory.
@@ -137,7 +140,8 @@ impl Upstream {
                 (Ok(()), Some(connection), Some(deadline)) => {
                     trace.first_byte = Some(ticket.arrived.elapsed());
                     self.signals.answered(worker);
-                    return Ok(Answer::new(Arc::clone(self), worker, connection, permit, deadline, late));
+                    let timed = (deadline, request.timeout.idle);
+                    return Ok(Answer::new(Arc::clone(self), worker, connection, permit, timed, late));
                 }
                 (Err(Failure::Died(end)), _, _) => {
                     self.signals.check();

@@ -41,6 +41,10 @@ impl<'a> Inbound<'a> {
 }
 
 impl Client for Inbound<'_> {
+    fn limit_body(&mut self, most: u64) {
+        self.most_body = most;
+    }
+
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.outlet.link.state().slots.get(self.outlet.stream) {
             Some(slot) if slot.reset.is_none() => {
