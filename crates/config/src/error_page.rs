@@ -14,7 +14,8 @@ use crate::problem::Problem;
 use crate::value;
 
 /// The statuses that we answer with ourselves.
-pub(crate) const STATUSES: &[u16] = &[400, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505, 507];
+pub(crate) const STATUSES: &[u16] =
+    &[400, 401, 403, 404, 405, 408, 413, 414, 417, 429, 431, 501, 502, 503, 504, 505, 507];
 
 /// Most bytes of a page: all of them stay in memory.
 const MOST: u64 = 1 << 20;

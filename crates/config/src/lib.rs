@@ -17,6 +17,7 @@ mod document;
 mod environment;
 mod error;
 mod error_page;
+mod field_name;
 mod fields;
 mod host;
 mod listener;
@@ -37,6 +38,7 @@ mod web_server;
 
 pub use environment::check_environment;
 pub use error::Error;
+pub use field_name::{Change, Side, may_change};
 pub use model::*;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};

@@ -51,7 +51,7 @@ pub(crate) fn config(
     let mut listeners = listener::read_all(reader, &top);
     let upstreams = upstream::read_all(reader, &top, web_server);
     let buffer = buffer::read(top.section("buffer", "in [buffer]"), default.buffer);
-    let (routes, route_settings) = route::read_all(reader, &top, &upstreams, buffer);
+    let (routes, mut route_settings) = route::read_all(reader, &top, &upstreams, buffer);
     refuse_forwarding_to_ourselves(reader, &listeners, &upstreams);
     let trusted_proxies = top.list("trusted_proxies", "10.0.0.0/8", value::network);
     // What is wrong in it has been reported: whom it was meant to name is not known.
@@ -61,6 +61,9 @@ pub(crate) fn config(
         refuse_headers_of_nobody(reader, &listeners, &trusted_proxies);
     }
     let limits = limits(top.section("limits", "in [limits]"));
+    for route in &mut route_settings {
+        route.body_limit = limits.body;
+    }
     let (disk, disk_directory) = disk(top.section("disk", "in [disk]"));
     let fields = fields::read(top.section("fields", "in [fields]"));
     let pages = error_page::read_all(reader, &top.section("error_pages", "in [error_pages]"));
