@@ -98,7 +98,7 @@ fn write_request(bencher: Bencher<'_, '_>, name: &str) {
     bencher.counter(BytesCount::of_slice(bytes)).bench_local(|| {
         out.clear();
         let id = RequestId::of(&request);
-        let about = About { client: address, id: &id, fields: &fields };
+        let about = About { client: address, id: &id, fields: &fields, reworked: None };
         write_head(&mut out, black_box(&request), about, true);
         assert!(out.len() > bytes.len());
     });

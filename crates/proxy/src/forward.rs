@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use vestibule_config::{Buffer, Config, Fields};
+use vestibule_config::{Fields, Route, RouteTimeouts, Timeouts};
 use vestibule_http1::{Method, Name, field, is_websocket_key};
 use vestibule_upstream::{Answer, Client, Error, Offer, Outgoing, Ticket, Trace, Upstream};
 
 use crate::body::Reading;
+use crate::changes::Reworked;
+use crate::expand::Filled;
 use crate::forwarded;
 use crate::max_forwards::write_max_forwards;
 use crate::request::Request;
@@ -19,8 +21,8 @@ use crate::worker::{Scratch, Worker};
 /// As a rule its body is read before the upstream is asked for anything: a slow client costs the application nothing,
 /// and the request can be sent again.
 pub(crate) async fn forward(
-    (worker, config): (&Worker, &Config),
-    (upstream, buffer): (&Arc<Upstream>, &Buffer),
+    worker: &Worker,
+    (upstream, route): (&Arc<Upstream>, &Route),
     request: &Request<'_>,
     about: About<'_>,
     scratch: &mut Scratch,
@@ -31,7 +33,7 @@ pub(crate) async fn forward(
     outgoing.clear();
     body.clear();
     write_head(outgoing, request, about, upstream.keeps_connections());
-    let reading = Reading { buffer, most: config.limits.body, store: &worker.store, upstream };
+    let reading = Reading { buffer: &route.buffer, most: route.body_limit, store: &worker.store, upstream };
     let (head_len, rest) = reading.read(request.head.framing, outgoing, body, client).await?;
     let mut outgoing = Outgoing {
         method: request.head.method_kind,
@@ -41,9 +43,20 @@ pub(crate) async fn forward(
         upgrade: offered(request),
         is_unusual: request.head.is_unusual(request.bytes),
         store: &worker.store,
+        timeout: timeouts(&upstream.config.timeout, &route.timeout),
     };
     let ticket = Ticket { arrived: request.arrived, serial: request.serial };
     upstream.send(worker.id, ticket, &mut outgoing, client, trace).await
+}
+
+/// The time limits of the upstream, but for those that the route has itself.
+fn timeouts(upstream: &Timeouts, route: &RouteTimeouts) -> Timeouts {
+    Timeouts {
+        connect: upstream.connect,
+        response: route.response.unwrap_or(upstream.response),
+        idle: route.idle.unwrap_or(upstream.idle),
+        tunnel: route.tunnel.unwrap_or(upstream.tunnel),
+    }
 }
 
 /// What is told about a request beside its own head.
@@ -55,6 +68,22 @@ pub struct About<'a> {
     pub id: &'a RequestId,
     /// Which fields are added, and which may pass.
     pub fields: &'a Fields,
+    /// What the route changes, where it changes anything.
+    pub reworked: Option<Reworked<'a>>,
+}
+
+impl<'a> About<'a> {
+    /// What `route` has told of the request that fills `filled`. `target` in place of the client's.
+    pub(crate) fn of(route: &'a Route, filled: &Filled<'a>, target: Option<&'a [u8]>) -> Self {
+        let fields = &route.request_fields;
+        let is_reworked = target.is_some() || !fields.is_empty();
+        About {
+            client: filled.client,
+            id: filled.id,
+            fields: &filled.config.fields,
+            reworked: is_reworked.then_some(Reworked { fields, filled: *filled, target }),
+        }
+    }
 }
 
 /// Room for what is written beside the request's own head: the usual fields, and a name as long as a host may have.
@@ -66,9 +95,16 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
     out.reserve(bytes.len() + ADDED);
     out.extend_from_slice(head.method.of(bytes));
     out.push(b' ');
-    head.write_path_and_query(bytes, out);
+    let reworked = about.reworked.as_ref();
+    match reworked.and_then(|reworked| reworked.target) {
+        Some(target) => out.extend_from_slice(target),
+        None => head.write_path_and_query(bytes, out),
+    }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    field(out, b"Host", head.host.of(bytes));
+    match reworked.and_then(Reworked::host) {
+        Some(host) => field(out, b"Host", &host),
+        None => field(out, b"Host", head.host.of(bytes)),
+    }
     let nominates = head.nominates_fields();
     let mut has_cookie = false;
     for line in &head.fields {
@@ -84,7 +120,8 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
             }
             kind => !is_of_this_hop(kind) && kind != Name::Host && !forwarded::is_replaced(kind),
         };
-        if !stays || (nominates && head.is_nominated(bytes, name)) {
+        let is_reworked = || reworked.is_some_and(|reworked| reworked.drops(name, line.underscore));
+        if !stays || (nominates && head.is_nominated(bytes, name)) || is_reworked() {
             continue;
         }
         match line.kind {
@@ -96,6 +133,9 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
     }
     out.extend_from_slice(&request.door.certificate);
     forwarded::write(out, request, about);
+    if let Some(reworked) = reworked {
+        reworked.write(out);
+    }
     match offered(request) {
         Some(offer) => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
@@ -175,4 +215,98 @@ pub fn is_of_this_hop(kind: Name) -> bool {
             | Name::Http2Settings
             | Name::Expect
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_config::{FieldChanges, Part, Template};
+
+    use super::*;
+    use crate::testing::Asked;
+
+    fn written(changes: &FieldChanges, target: Option<&[u8]>, fields: Fields, text: &str) -> String {
+        let asked = Asked::new(text);
+        let filled = asked.filled();
+        let reworked = Some(Reworked { fields: changes, filled, target });
+        let about = About { client: filled.client, id: filled.id, fields: &fields, reworked };
+        let mut out = Vec::new();
+        write_head(&mut out, &filled.request, about, true);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+        let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    fn set(name: &str, parts: Vec<Part>) -> FieldChanges {
+        FieldChanges { set: vec![(name.to_owned(), Template { parts })], ..FieldChanges::default() }
+    }
+
+    #[test]
+    fn takes_away_replaces_and_adds_fields_of_a_request() {
+        let changes = FieldChanges {
+            remove: vec!["x-secret".to_owned(), "cookie".to_owned()],
+            set: vec![("X-Key".to_owned(), Template::text("ours"))],
+            add: vec![("X-More".to_owned(), Template { parts: vec![Part::Path] })],
+            default: Vec::new(),
+        };
+        let text = "GET /p?q HTTP/1.1\r\nHost: a\r\nX-KEY: theirs\r\nX_Key: theirs\r\nX-Secret: s\r\nX-More: 1\r\nCookie: a=b\r\n\
+                    Connection: x-key, x-more\r\nX-Stays: 1\r\n\r\n";
+        let fields = Fields { underscores: true, ..Fields::default() };
+        let head = written(&changes, None, fields, text);
+        assert!(head.starts_with("GET /p?q HTTP/1.1\r\nHost: a\r\n"), "{head}");
+        assert_eq!(values(&head, "x-key"), ["ours"]);
+        assert_eq!(values(&head, "x_key"), [""; 0]);
+        assert_eq!(values(&head, "x-secret"), [""; 0]);
+        assert_eq!(values(&head, "cookie"), [""; 0]);
+        assert_eq!(values(&head, "x-stays"), ["1"]);
+        // The client's own was nominated for its hop, ours was not.
+        assert_eq!(values(&head, "x-more"), ["/p"]);
+    }
+
+    #[test]
+    fn a_rewritten_target_takes_the_place_of_the_clients() {
+        let head = written(
+            &FieldChanges::default(),
+            Some(b"/v2/x?y"),
+            Fields::default(),
+            "GET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        );
+        assert!(head.starts_with("GET /v2/x?y HTTP/1.1\r\nHost: a\r\n"), "{head}");
+    }
+
+    #[test]
+    fn a_host_that_is_set_is_one_host_or_none_at_all() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Host: b c\r\n\r\n";
+        let head = written(
+            &set("host", vec![Part::Text("inner.example:80".to_owned())]),
+            None,
+            Fields::default(),
+            text,
+        );
+        assert_eq!(values(&head, "host"), ["inner.example:80"]);
+        assert_eq!(values(&head, "x-forwarded-host"), ["a"]);
+        let odd = set("Host", vec![Part::Field("x-host".to_owned())]);
+        assert_eq!(values(&written(&odd, None, Fields::default(), text), "host"), ["a"]);
+    }
+
+    #[test]
+    fn what_is_set_of_the_ways_to_us_stands_once() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Ssl: off\r\nX-Forwarded-Prefix: /evil\r\n\r\n";
+        for (name, value) in [("X-Forwarded-Ssl", "on"), ("X-Forwarded-Prefix", "/app")] {
+            let head = written(&set(name, vec![Part::Text(value.to_owned())]), None, Fields::default(), text);
+            assert_eq!(values(&head, name), [value]);
+        }
+    }
+
+    #[test]
+    fn a_routes_time_limits_go_before_the_upstreams() {
+        let second = std::time::Duration::from_secs;
+        let route = RouteTimeouts { response: Some(second(1)), idle: None, tunnel: Some(second(3)) };
+        let upstream = Timeouts::default();
+        let expected = Timeouts { response: second(1), tunnel: second(3), ..upstream };
+        assert_eq!(timeouts(&upstream, &route), expected);
+        assert_eq!(timeouts(&upstream, &RouteTimeouts::default()), upstream);
+    }
 }

@@ -35,6 +35,13 @@ pub(crate) fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> IpAddr
     client
 }
 
+/// `http` or `https`, as the client sees it: what a trusted peer says of it holds.
+pub(crate) fn scheme<'a>(request: &Request<'a>) -> &'a [u8] {
+    let told = request.head.field(request.bytes, Name::XForwardedProto);
+    let own: &[u8] = if request.door.is_tls { b"https" } else { b"http" };
+    told.filter(|_| request.door.peer.is_trusted).unwrap_or(own)
+}
+
 /// Writes the fields that tell the application about the client.
 pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) {
     let Request { head, bytes, door, .. } = *request;
@@ -59,8 +66,7 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) 
     }
     out.extend_from_slice(b"\r\n");
 
-    let own_proto: &[u8] = if request.door.is_tls { b"https" } else { b"http" };
-    let proto = told(Name::XForwardedProto).unwrap_or(own_proto);
+    let proto = scheme(request);
     field(out, b"X-Forwarded-Proto", proto);
     let host = told(Name::XForwardedHost).unwrap_or_else(|| head.host.of(bytes));
     if !host.is_empty() {
@@ -69,7 +75,9 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) 
     for (name, kind) in
         [(&b"X-Forwarded-Port"[..], Name::XForwardedPort), (b"X-Forwarded-Ssl", Name::XForwardedSsl)]
     {
-        if let Some(value) = told(kind) {
+        if let Some(value) =
+            told(kind).filter(|_| !about.reworked.is_some_and(|reworked| reworked.sets(name)))
+        {
             field(out, name, value);
         }
     }
@@ -98,7 +106,7 @@ pub(crate) fn write(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>) 
 }
 
 /// Writes an address; the most frequent kind without the machinery of formatting.
-fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();

@@ -122,7 +122,10 @@ fn built(status: u16, text: &str, kind: PageKind, accept: &Accept<'_>) -> Page {
 /// What a visitor is told with `status`. No text needs escaping in HTML or JSON.
 pub fn explanation(status: u16) -> &'static str {
     match status {
+        301 | 302 | 303 | 307 | 308 => "What was asked for is at another address.",
         400 => "The request could not be understood.",
+        401 => "A name and a password are needed here.",
+        403 => "This address is not for everybody.",
         404 => "There is nothing at this address.",
         405 => "This cannot be done at this address.",
         408 => "The request took too long to arrive.",
@@ -148,7 +151,8 @@ mod tests {
     use super::*;
 
     /// Every status that is given somewhere in this program.
-    const GIVEN: [u16; 15] = [400, 404, 405, 408, 413, 414, 417, 429, 431, 501, 502, 503, 504, 505, 507];
+    const GIVEN: [u16; 18] =
+        [308, 400, 401, 403, 404, 405, 408, 413, 414, 417, 429, 431, 501, 502, 503, 504, 505, 507];
 
     fn page(accept: &str, own: &[(PageKind, &Arc<[u8]>)]) -> (String, String) {
         let page = best(503, &Accept::from_text(accept), None, own);

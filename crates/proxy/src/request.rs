@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use ipnet::IpNet;
 use vestibule_config::Redirect;
-use vestibule_http1::{RequestHead, Version};
+use vestibule_http1::{Field, RequestHead, Version};
 
 /// The other end of a client's connection.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +86,19 @@ pub struct Request<'a> {
     pub serial: u64,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// The values of the fields of that name, in their order. `name` in any case.
+    pub(crate) fn fields(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let (head, bytes) = (self.head, self.bytes);
+        let named = move |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(name);
+        head.fields.iter().filter(named).map(|field| field.value.of(bytes))
+    }
+
+    /// The value of the first of them.
+    pub(crate) fn field(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.fields(name).next()
+    }
+
     /// The version that the client speaks.
     #[must_use]
     pub fn protocol(&self) -> &'static str {

@@ -14,6 +14,13 @@ pub struct RequestId {
     len: u8,
 }
 
+impl Default for RequestId {
+    /// An empty one.
+    fn default() -> Self {
+        RequestId { bytes: [0; LONGEST], len: 0 }
+    }
+}
+
 impl RequestId {
     /// The identity of `request`: what a trusted peer calls it, or 32 hexadecimal digits at random.
     pub fn of(request: &Request<'_>) -> Self {

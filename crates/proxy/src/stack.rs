@@ -1,11 +1,14 @@
 //! The way of a request: the layers in their order. Reading this function is reading the product.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow::{self, Break, Continue};
 
-use vestibule_config::{Config, RouteId};
+use vestibule_config::{Config, Route, RouteId, Step};
 use vestibule_http1::Method;
 use vestibule_upstream::{Answer, Client, Trace};
 
+use crate::changes::Changes;
+use crate::expand::{Filled, rewritten};
 use crate::forward::{About, forward};
 use crate::forwarded::client_address;
 use crate::max_forwards::max_forwards;
@@ -13,6 +16,7 @@ use crate::request::Request;
 use crate::request_id::RequestId;
 use crate::respond::{self, Own};
 use crate::worker::{Plan, Scratch, Worker};
+use crate::{access, auth, cors, rate, split};
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Record {
     pub upstream: Option<usize>,
     /// What happened on its way.
     pub trace: Trace,
+    /// What is changed in the head of its answer.
+    pub changes: Changes,
 }
 
 impl Record {
@@ -47,86 +53,131 @@ impl Record {
             route: None,
             upstream: None,
             trace: Trace::default(),
+            changes: Changes::default(),
         }
     }
 }
 
 /// Answers one request.
+///
+/// Each layer lets it go on or answers it itself. How often somebody may come stands before the password, so that it bounds the guessing
+/// of passwords too; a preflight stands before it, because browsers send none with one.
 pub async fn stack(
     (worker, plan): (&Worker, &Plan),
     request: &Request<'_>,
     scratch: &mut Scratch,
     client: &mut dyn Client,
 ) -> (Response, Record) {
-    let mut record = Record {
-        id: RequestId::of(request),
-        client: client_address(request, &plan.config.trusted_proxies),
-        route: None,
-        upstream: None,
-        trace: Trace::default(),
-    };
     let config = &*plan.config;
-    if let Some(own) = challenge(worker, request).or_else(|| end_here(config, request)) {
-        return (Response::Own(own), record);
-    }
+    let mut record =
+        Record { client: client_address(request, &config.trusted_proxies), ..Record::of_refused(request) };
+    let way = async {
+        challenge(worker, request)?;
+        end_here(config, request)?;
+        let (id, route) = find(config, request, &mut record)?;
+        client.limit_body(route.body_limit);
+        access::check(config, route, record.client, request)?;
+        if let Some(shared) = plan.shared.route(id) {
+            rate::check(config, &shared.limits, record.client, request, &mut record.changes)?;
+            if let Some(cors) = &route.cors {
+                cors::apply(cors, request, &mut record.changes)?;
+            }
+            if let Some(auth) = &route.auth {
+                let verified = (&*plan.shared.verified, shared);
+                auth::check((config, auth), verified, request, client, &mut record.changes).await?;
+            }
+        }
+        let filled =
+            Filled { request: *request, config, route: Some(id), client: record.client, id: &record.id };
+        let target = route.rewrite.as_ref().map(|template| rewritten(template, &filled));
+        for step in &route.steps {
+            match step {
+                // Nothing found: the next.
+                Step::Files(_) => {}
+                Step::Redirect(to) => return Break(respond::redirected(to, &filled)),
+                Step::Respond(fixed) => return Break(respond::fixed(config, fixed, request)),
+                Step::Upstream(split) => {
+                    let Some(chosen) = split::choose(plan, split, request) else { break };
+                    record.upstream = Some(chosen.index);
+                    let upstream = chosen.upstream;
+                    if upstream.is_stopped() {
+                        // At once: not after a body that nobody will read.
+                        return Break(respond::stopped(config, upstream, request));
+                    }
+                    let about = About::of(route, &filled, target.as_deref());
+                    let to = (upstream, route);
+                    let sent = forward(worker, to, request, about, scratch, client, &mut record.trace);
+                    return match sent.await {
+                        Ok(answer) => {
+                            chosen.write_cookie(split, request, &mut record.changes.lines);
+                            Continue(Response::Upstream(answer))
+                        }
+                        Err(error) => {
+                            upstream.count_failure(&error);
+                            Break(respond::of_error(config, upstream, &error, request))
+                        }
+                    };
+                }
+            }
+        }
+        Break(respond::refused(config, 404, "nothing of the route has an answer", request))
+    };
+    let response = match way.await {
+        Continue(response) => response,
+        Break(own) => Response::Own(own),
+    };
+    (response, record)
+}
+
+/// The route of a request; 404 where there is none.
+fn find<'c>(
+    config: &'c Config,
+    request: &Request<'_>,
+    record: &mut Record,
+) -> ControlFlow<Own, (RouteId, &'c Route)> {
     let host = request.head.host.of(request.bytes);
     let path = request.head.path(request.bytes);
     record.route = config.routes.find(host, path);
-    let route = record.route.and_then(|id| config.route(id));
-    let Some((route, index, upstream)) = route.and_then(|route| {
-        let upstream = route.upstream()?;
-        Some((route, upstream.0, plan.upstreams.get(upstream.0)?))
-    }) else {
-        return (Response::Own(respond::refused(config, 404, "no route", request)), record);
-    };
-    record.upstream = Some(index);
-    if upstream.is_stopped() {
-        // At once: not after a body that nobody will read.
-        return (Response::Own(respond::stopped(config, upstream, request)), record);
+    record.changes.route = record.route;
+    match record.route.and_then(|id| Some((id, config.route(id)?))) {
+        Some(found) => Continue(found),
+        None => Break(respond::refused(config, 404, "no route", request)),
     }
-    let about = About { client: record.client, id: &record.id, fields: &config.fields };
-    let to = (upstream, &route.buffer);
-    let response =
-        match forward((worker, config), to, request, about, scratch, client, &mut record.trace).await {
-            Ok(answer) => Response::Upstream(answer),
-            Err(error) => {
-                upstream.count_failure(&error);
-                Response::Own(respond::of_error(config, upstream, &error, request))
-            }
-        };
-    (response, record)
 }
 
 /// The answer to an ACME challenge that stands now, on whatever listener it is asked for: authorities follow a redirect to https. Others may
 /// be the application's.
-fn challenge(worker: &Worker, request: &Request<'_>) -> Option<Own> {
+fn challenge(worker: &Worker, request: &Request<'_>) -> ControlFlow<Own> {
     if worker.challenges.is_empty() || !matches!(request.head.method_kind, Method::Get | Method::Head) {
-        return None;
+        return Continue(());
     }
-    let path = str::from_utf8(request.head.path(request.bytes)).ok()?;
-    let token = path.strip_prefix("/.well-known/acme-challenge/")?;
-    worker.challenges.key_authorization(token).map(|text| respond::key_authorization(&text))
+    let path = str::from_utf8(request.head.path(request.bytes)).unwrap_or_default();
+    let token = path.strip_prefix("/.well-known/acme-challenge/");
+    match token.and_then(|token| worker.challenges.key_authorization(token)) {
+        Some(text) => Break(respond::key_authorization(&text)),
+        None => Continue(()),
+    }
 }
 
 /// The answer to a request that is for us, or that no application may see.
-fn end_here(config: &Config, request: &Request<'_>) -> Option<Own> {
+fn end_here(config: &Config, request: &Request<'_>) -> ControlFlow<Own> {
     let head = request.head;
     if let Some(to) = request.door.rules.redirect {
-        return Some(respond::redirect(config, to, request));
+        return Break(respond::redirect(config, to, request));
     }
-    let refused = |status, why| Some(respond::refused(config, status, why, request));
+    let refused = |status, why| Break(respond::refused(config, status, why, request));
     if head.expect_unknown {
         return refused(417, "an expectation other than 100-continue");
     }
     match head.method_kind {
         // It would show a script the fields that it must not see: cookies, and what we add (RFC 9110 9.3.8).
         Method::Trace => refused(405, "TRACE"),
-        Method::Options if head.is_for_server(request.bytes) => Some(respond::options()),
+        Method::Options if head.is_for_server(request.bytes) => Break(respond::options()),
         Method::Options => match max_forwards(request) {
-            Ok(Some(0)) => Some(respond::options()),
-            Ok(_) => None,
+            Ok(Some(0)) => Break(respond::options()),
+            Ok(_) => Continue(()),
             Err(why) => refused(400, why),
         },
-        _ => None,
+        _ => Continue(()),
     }
 }

@@ -12,6 +12,7 @@ use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
 use crate::access_log::AccessLog;
+use crate::shared::Shared;
 
 /// What a reload replaces, as one worker has it. A request keeps the plan that it began with.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Plan {
     pub config: Arc<Config>,
     /// The upstreams, as [`vestibule_config::UpstreamId`] counts them.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// What the requests of all workers share: one for all of them, and of a later plan [`Shared::renewed`].
+    pub shared: Arc<Shared>,
 }
 
 /// The things of one worker thread.

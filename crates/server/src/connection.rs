@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Version};
 use vestibule_proxy::{
-    Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, not_tls, slow_head, stack,
+    Changed, Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, not_tls, slow_head, stack,
 };
 use vestibule_tls::Acceptor;
 use vestibule_upstream::{Buffer, Deadline};
@@ -387,7 +387,13 @@ async fn refuse(
     own: &Own,
 ) -> Next {
     let hsts = client.door.hsts();
-    let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false, hsts };
+    let asked = Asked {
+        version: Version::Http11,
+        method: Method::Other,
+        takes_trailers: false,
+        hsts,
+        changed: Changed::NONE,
+    };
     scratch.answer.clear();
     let rest = head::write_own(&mut scratch.answer, own, asked, false, &house.worker);
     let _ = write_with(stream, &mut scratch.answer, rest, &house.limits()).await;

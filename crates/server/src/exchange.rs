@@ -3,10 +3,11 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use vestibule_config::Buffer;
 use vestibule_http1::{CHUNK_END, LAST_CHUNK_HEAD, Name, ResponseHead, chunk_head, write_trailers};
-use vestibule_proxy::{Entry, Outcome, Plan, Record, Request};
+use vestibule_proxy::{Changed, Entry, Outcome, Plan, Record, Request};
 use vestibule_upstream::{Answer, ClientError, Error, Upstream};
 
 use crate::head::BodyFraming;
@@ -24,7 +25,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) sent: u64,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
     /// How the answer is kept when the client is slower than the application: `None` for one that goes straight through
     /// because its route or the application says so, or because it is a stream of events.
     pub(crate) fn is_buffered(&self, head: &ResponseHead, bytes: &[u8]) -> Option<Buffer> {
@@ -147,6 +148,18 @@ impl Exchange<'_> {
             }
         }
         has_moved
+    }
+
+    /// What is changed in the head of the answer.
+    pub(crate) fn changed(&self) -> Changed<'a> {
+        Changed::of(&self.plan.config, self.request, self.record)
+    }
+
+    /// How long both ends of a tunnel may be silent: as the route says, else the upstream.
+    pub(crate) fn tunnel_silence(&self) -> Duration {
+        let route = self.record.route.and_then(|id| self.plan.config.route(id));
+        let of_upstream = || self.upstream().map(|upstream| upstream.config.timeout.tunnel);
+        route.and_then(|route| route.timeout.tunnel).or_else(of_upstream).unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use vestibule_http1::{
     BodyLength, Field, Method, Name, ResponseHead, Version, field, number_field, status_line,
 };
-use vestibule_proxy::{Own, Worker, is_of_this_hop};
+use vestibule_proxy::{Changed, Own, Worker, is_of_this_hop};
 
 use crate::outflow::FLUSH;
 
@@ -31,6 +31,8 @@ pub struct Asked<'a> {
     pub takes_trailers: bool,
     /// `Strict-Transport-Security` for an answer that has none of its own (RFC 6797 7.2: over TLS only).
     pub hsts: Option<&'a str>,
+    /// What is changed in its fields.
+    pub changed: Changed<'a>,
 }
 
 impl BodyFraming {
@@ -53,22 +55,31 @@ pub fn write(
 ) {
     status_line(out, head.status, head.reason.of(bytes));
     let nominates = head.nominates_fields();
+    let is_changed = !asked.changed.is_nothing();
     let mut has_date = false;
-    let mut hsts = asked.hsts;
+    let mut hsts = asked.hsts.filter(|_| !is_changed || !asked.changed.drops(HSTS));
     for line in &head.fields {
         has_date |= line.kind == Name::Date;
         if line.kind == Name::StrictTransportSecurity {
             hsts = None;
         }
         if passes((head, bytes), line, nominates, asked.takes_trailers) {
-            field(out, line.name.of(bytes), line.value.of(bytes));
+            let name = line.name.of(bytes);
+            if is_changed && asked.changed.drops(name) {
+                continue;
+            }
+            field(out, name, line.value.of(bytes));
         }
     }
     if !has_date && head.status >= 200 {
         worker.write_date(out, SystemTime::now());
     }
     if let Some(hsts) = hsts {
-        field(out, b"Strict-Transport-Security", hsts.as_bytes());
+        field(out, HSTS, hsts.as_bytes());
+    }
+    if is_changed {
+        let has = |name: &[u8]| has_field((head, bytes), asked, name);
+        asked.changed.add(has, |name, value| field(out, name, value));
     }
     if head.status == 101 {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
@@ -90,6 +101,50 @@ pub fn write(
         _ => {}
     }
     end(out, asked, keep_alive);
+}
+
+pub(crate) const HSTS: &[u8] = b"Strict-Transport-Security";
+
+/// Whether an application's answer has a field of that name, in any case, as the client gets it.
+pub(crate) fn has_field((head, bytes): (&ResponseHead, &[u8]), asked: Asked<'_>, name: &[u8]) -> bool {
+    if asked.hsts.is_some() && name.eq_ignore_ascii_case(HSTS) {
+        return true;
+    }
+    let mut fields = head.fields.iter().map(|line| line.name.of(bytes));
+    fields.any(|found| found.eq_ignore_ascii_case(name)) && !asked.changed.drops(name)
+}
+
+/// Hands name and value of each field of an answer of our own to `each`, but for those of the connection.
+pub(crate) fn own_fields(own: &Own, asked: Asked<'_>, worker: &Worker, mut each: impl FnMut(&[u8], &[u8])) {
+    let changed = asked.changed;
+    let is_changed = !changed.is_nothing();
+    let mut digits = itoa::Buffer::new();
+    worker.with_date(SystemTime::now(), |date| each(b"Date", date));
+    if !own.is_bodiless() {
+        each(b"Content-Length", digits.format(own.body.len()).as_bytes());
+    }
+    let mut retry = itoa::Buffer::new();
+    let content_type = Some(own.content_type.as_bytes()).filter(|kind| !kind.is_empty());
+    let fields = [
+        (&b"Content-Type"[..], content_type),
+        (b"Allow", own.allow.map(str::as_bytes)),
+        (b"Retry-After", own.retry_after.map(|seconds| retry.format(seconds).as_bytes())),
+        (b"Location", own.location.as_deref()),
+        (HSTS, asked.hsts.map(str::as_bytes)),
+        (b"Cache-Control", (!own.cacheable).then_some(&b"no-store"[..])),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value.filter(|_| !is_changed || !changed.drops(name)) {
+            each(name, value);
+        }
+    }
+    if is_changed {
+        let has = |name: &[u8]| {
+            let mut there = fields.iter().filter(|(_, value)| value.is_some());
+            there.any(|(known, _)| known.eq_ignore_ascii_case(name)) && !changed.drops(name)
+        };
+        changed.add(has, each);
+    }
 }
 
 /// Whether a field of an application's answer goes on to the client. `nominates` as the head says.
@@ -121,26 +176,9 @@ pub(crate) fn write_own<'a>(
     worker: &Worker,
 ) -> &'a [u8] {
     status_line(out, own.status, b"");
-    worker.write_date(out, SystemTime::now());
-    if !own.content_type.is_empty() {
-        field(out, b"Content-Type", own.content_type.as_bytes());
-    }
-    number_field(out, b"Content-Length", own.body.len() as u64);
-    if let Some(methods) = own.allow {
-        field(out, b"Allow", methods.as_bytes());
-    }
-    if let Some(seconds) = own.retry_after {
-        number_field(out, b"Retry-After", u64::from(seconds));
-    }
-    if let Some(location) = &own.location {
-        field(out, b"Location", location);
-    }
-    if let Some(hsts) = asked.hsts {
-        field(out, b"Strict-Transport-Security", hsts.as_bytes());
-    }
-    field(out, b"Cache-Control", b"no-store");
+    own_fields(own, asked, worker, |name, value| field(out, name, value));
     end(out, asked, keep_alive);
-    if asked.method == Method::Head {
+    if asked.method == Method::Head || own.is_bodiless() {
         return b"";
     }
     let (first, rest) = own.body.split_at_checked(FLUSH).unwrap_or((&own.body, b""));

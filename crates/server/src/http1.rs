@@ -1,10 +1,9 @@
 //! Answers over HTTP/1.
 
 use std::io;
-use std::time::Duration;
 
 use vestibule_http1::Method;
-use vestibule_proxy::{CLIENT_LEFT, Outcome, Own, Response};
+use vestibule_proxy::{CLIENT_LEFT, NO_ANSWER, Outcome, Own, Response};
 use vestibule_upstream::Answer;
 
 use crate::connection::Next;
@@ -42,8 +41,14 @@ impl<'a> Exchange<'a> {
     }
 
     fn asked(&self) -> Asked<'a> {
-        let (head, hsts) = (self.request.head, self.request.door.hsts());
-        Asked { version: head.version, method: head.method_kind, takes_trailers: false, hsts }
+        let head = self.request.head;
+        Asked {
+            version: head.version,
+            method: head.method_kind,
+            takes_trailers: false,
+            hsts: self.request.door.hsts(),
+            changed: self.changed(),
+        }
     }
 
     async fn respond_own(&mut self, own: &Own, mut inbound: Inbound<'_>, out: &mut Vec<u8>) -> Next {
@@ -52,10 +57,15 @@ impl<'a> Exchange<'a> {
             self.log(Outcome::ClientLeft, &own.why);
             return Next::Abort;
         }
+        if own.status == NO_ANSWER {
+            self.log(Outcome::Refused, &own.why);
+            return Next::Abort;
+        }
         let is_read = inbound.is_read();
         let keep = self.request.head.keep_alive && !own.close && is_read && !self.house.is_draining();
         let rest = head::write_own(out, own, self.asked(), keep, &self.house.worker);
-        self.sent = if self.request.head.method_kind == Method::Head { 0 } else { own.body.len() as u64 };
+        let is_empty = self.request.head.method_kind == Method::Head || own.is_bodiless();
+        self.sent = if is_empty { 0 } else { own.body.len() as u64 };
         match write_with(inbound.stream, out, rest, &self.house.limits()).await {
             Ok(()) => {
                 self.log(Outcome::Answered, &own.why);
@@ -132,7 +142,7 @@ impl<'a> Exchange<'a> {
         let _tunnel = self.house.count_tunnel();
         // The kernel finds out earlier when a client is gone without a word.
         stream.keep_alive();
-        let silence = self.upstream().map_or(Duration::MAX, |upstream| upstream.config.timeout.tunnel);
+        let silence = self.tunnel_silence();
         let outcome = match write_all(stream, out, &self.house.limits()).await {
             Ok(()) => tunnel::run(stream, buffer, &mut upstream, silence).await,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),

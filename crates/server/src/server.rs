@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 use vestibule_config::Config;
-use vestibule_proxy::{AccessLog, LogFile, Plan, Worker};
+use vestibule_proxy::{AccessLog, LogFile, Plan, Shared, Worker};
 use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
@@ -73,14 +73,16 @@ impl Server {
         }
         let census = Arc::new(Census::new(&config.limits));
         let store = Store::new(&config.disk);
+        let shared = Arc::new(Shared::new(config));
         let mut threads = Vec::new();
         for (id, sockets) in sockets.into_iter().enumerate() {
             let access_log = log.map_or_else(AccessLog::off, LogFile::log);
             let (config, upstreams, store) = (Arc::clone(config), upstreams.to_vec(), Arc::clone(&store));
             let (phase, end, census) = (phase.subscribe(), end.clone(), Arc::clone(&census));
-            let challenges = Arc::clone(challenges);
+            let (challenges, shared) = (Arc::clone(challenges), Arc::clone(&shared));
             let body = move || {
-                let worker = Worker::new(id, Plan { config, upstreams }, store, challenges, access_log);
+                let worker =
+                    Worker::new(id, Plan { config, upstreams, shared }, store, challenges, access_log);
                 let _ = end.send(worker::run(worker, sockets, census, phase));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{id}"));

@@ -174,7 +174,12 @@ impl Sender<'_> {
         let request = Request { head, bytes, door: &door, arrived, arrived_at, serial: 1 };
         let id = id.unwrap_or_else(|| RequestId::of(&request));
         let mut out = Vec::new();
-        write_head(&mut out, &request, About { client: ADDRESS, id: &id, fields: self.fields }, true);
+        write_head(
+            &mut out,
+            &request,
+            About { client: ADDRESS, id: &id, fields: self.fields, reworked: None },
+            true,
+        );
         write_framing(&mut out, head.framing);
         (out, id)
     }

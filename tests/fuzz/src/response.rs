@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use vestibule_config::Config;
 use vestibule_http1::{BodyLength, HeadLimits, Method, Name, ResponseError, ResponseHead, Version};
-use vestibule_proxy::{AccessLog, Plan, Worker};
+use vestibule_proxy::{AccessLog, Changed, Plan, Shared, Worker};
 use vestibule_server::{Asked, write_head};
 use vestibule_upstream::Store;
 
@@ -24,7 +24,7 @@ thread_local! {
     static WORKER: Worker = {
         let config = Arc::new(Config::default());
         let store = Store::new(&config.disk);
-        Worker::new(0, Plan { config, upstreams: Vec::new() }, store, Arc::default(), AccessLog::off())
+        Worker::new(0, Plan { shared: Arc::new(Shared::new(&config)), config, upstreams: Vec::new() }, store, Arc::default(), AccessLog::off())
     };
 }
 
@@ -113,7 +113,7 @@ fn is_passed_on_in_one_form(head: &ResponseHead, text: &[u8], method: Method) {
         return;
     }
     for version in [Version::Http11, Version::Http10] {
-        let asked = Asked { version, method, takes_trailers: false, hsts: None };
+        let asked = Asked { version, method, takes_trailers: false, hsts: None, changed: Changed::NONE };
         let sent = |head: &ResponseHead, bytes: &[u8]| {
             let mut out = Vec::new();
             WORKER.with(|worker| write_head(&mut out, (head, bytes), asked, true, worker));

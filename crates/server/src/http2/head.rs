@@ -7,7 +7,7 @@ use vestibule_http1::{BodyLength, Method, Name, ResponseHead};
 use vestibule_http2::FieldBlock;
 use vestibule_proxy::{Own, Worker};
 
-use crate::head::{Asked, passes};
+use crate::head::{Asked, HSTS, has_field, own_fields, passes};
 
 /// Adds those of an application's answer.
 pub(super) fn of_answer(
@@ -17,7 +17,8 @@ pub(super) fn of_answer(
     worker: &Worker,
 ) {
     let nominates = head.nominates_fields();
-    let (mut has_date, mut has_hsts) = (false, false);
+    let is_changed = !asked.changed.is_nothing();
+    let (mut has_date, mut has_hsts) = (false, is_changed && asked.changed.drops(HSTS));
     for line in &head.fields {
         has_date |= line.kind == Name::Date;
         has_hsts |= line.kind == Name::StrictTransportSecurity;
@@ -25,6 +26,9 @@ pub(super) fn of_answer(
             let name = line.name.of(bytes);
             // What it proves, the stream's being open does (RFC 8441 5.1).
             if head.status == 101 && name.eq_ignore_ascii_case(b"sec-websocket-accept") {
+                continue;
+            }
+            if is_changed && asked.changed.drops(name) {
                 continue;
             }
             block.field(name, line.value.of(bytes));
@@ -35,6 +39,10 @@ pub(super) fn of_answer(
     }
     if let Some(hsts) = asked.hsts.filter(|_| !has_hsts) {
         block.field(b"strict-transport-security", hsts.as_bytes());
+    }
+    if is_changed {
+        let has = |name: &[u8]| has_field((head, bytes), asked, name);
+        asked.changed.add(has, |name, value| block.field(name, value));
     }
     match head.body {
         _ if head.status == 101 => {}
@@ -50,25 +58,8 @@ pub(super) fn of_answer(
 }
 
 /// Adds those of an answer of our own.
-pub(super) fn of_own(block: &mut FieldBlock<'_>, own: &Own, hsts: Option<&str>, worker: &Worker) {
-    worker.with_date(SystemTime::now(), |date| block.field(b"date", date));
-    if !own.content_type.is_empty() {
-        block.field(b"content-type", own.content_type.as_bytes());
-    }
-    block.number(b"content-length", own.body.len() as u64);
-    if let Some(methods) = own.allow {
-        block.field(b"allow", methods.as_bytes());
-    }
-    if let Some(seconds) = own.retry_after {
-        block.number(b"retry-after", u64::from(seconds));
-    }
-    if let Some(location) = &own.location {
-        block.field(b"location", location);
-    }
-    if let Some(hsts) = hsts {
-        block.field(b"strict-transport-security", hsts.as_bytes());
-    }
-    block.field(b"cache-control", b"no-store");
+pub(super) fn of_own(block: &mut FieldBlock<'_>, own: &Own, asked: Asked<'_>, worker: &Worker) {
+    own_fields(own, asked, worker, |name, value| block.field(name, value));
 }
 
 /// The lines of a head or of trailers as HTTP/1 has them, without their ends.

@@ -1,11 +1,10 @@
 //! Answers over HTTP/2.
 
 use std::io;
-use std::time::Duration;
 
 use vestibule_http1::{BodyLength, Method, write_trailers};
 use vestibule_http2::{ErrorCode, Kind};
-use vestibule_proxy::{CLIENT_LEFT, Outcome, Own, Response};
+use vestibule_proxy::{CLIENT_LEFT, NO_ANSWER, Outcome, Own, Response};
 use vestibule_upstream::{Answer, Buffer};
 
 use super::head::{self, add_lines, lines};
@@ -28,8 +27,8 @@ pub(super) async fn own(
     out: &mut Vec<u8>,
 ) -> Result<u64, WriteError> {
     let house = outlet.link.house();
-    let is_empty = asked.method == Method::Head || own.body.is_empty();
-    outlet.head(own.status, |block| head::of_own(block, own, asked.hsts, &house.worker), is_empty).await?;
+    let is_empty = asked.method == Method::Head || own.body.is_empty() || own.is_bodiless();
+    outlet.head(own.status, |block| head::of_own(block, own, asked, &house.worker), is_empty).await?;
     if is_empty {
         return Ok(0);
     }
@@ -56,11 +55,26 @@ impl Exchange<'_> {
             method: self.request.head.method_kind,
             takes_trailers: false,
             hsts: self.request.door.hsts(),
+            changed: self.changed(),
         };
         let error = match response {
             Response::Own(own) if own.status == CLIENT_LEFT => {
                 self.status = CLIENT_LEFT;
                 return self.log(Outcome::ClientLeft, &own.why);
+            }
+            Response::Own(own) if own.status == NO_ANSWER => {
+                self.status = NO_ANSWER;
+                inbound.outlet.reset(ErrorCode::CANCEL);
+                return self.log(Outcome::Refused, &own.why);
+            }
+            Response::Own(own) if kind == Kind::Tunnel && (200..300).contains(&own.status) => {
+                // It would say that a tunnel is open, as below.
+                self.status = 501;
+                let number = |block: &mut vestibule_http2::FieldBlock<'_>| block.number(b"content-length", 0);
+                match inbound.outlet.head(501, number, true).await {
+                    Ok(()) => return self.log(Outcome::Answered, "its route has no tunnel"),
+                    Err(error) => error,
+                }
             }
             Response::Own(own) => {
                 self.status = own.status;
@@ -162,7 +176,7 @@ impl Exchange<'_> {
         let Some((mut upstream, early)) = answer.into_tunnel() else { return };
         out.extend_from_slice(early.filled());
         let _tunnel = self.house.count_tunnel();
-        let silence = self.upstream().map_or(Duration::MAX, |upstream| upstream.config.timeout.tunnel);
+        let silence = self.tunnel_silence();
         let outlet = &mut inbound.outlet;
         let outcome = match write_all(outlet, out, &self.house.limits()).await {
             Ok(()) => tunnel::run(&mut Ends(outlet), &mut Buffer::default(), &mut upstream, silence).await,

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Name, RequestError, Version};
 use vestibule_http2::{Kind, StreamId};
-use vestibule_proxy::{Request, bad_head, stack};
+use vestibule_proxy::{Changed, Request, bad_head, stack};
 
 use super::inbound::Inbound;
 use super::line::urgency;
@@ -37,7 +37,13 @@ pub(super) async fn answer(link: Rc<Link>, stream: StreamId, kind: Kind, ground:
     {
         let own = bad_head(&house.worker.plan().config, &error);
         let hsts = link.door().hsts();
-        let asked = Asked { version: Version::Http11, method: Method::Other, takes_trailers: false, hsts };
+        let asked = Asked {
+            version: Version::Http11,
+            method: Method::Other,
+            takes_trailers: false,
+            hsts,
+            changed: Changed::NONE,
+        };
         let _ = respond::own(&mut outlet, &own, asked, &mut ground.scratch.answer).await;
         refusal::log(house, link.door(), own.status, &own.why);
     } else {
