@@ -2,7 +2,7 @@
 
 use divan::{AllocProfiler, Bencher, black_box};
 use vestibule_config::RouteId;
-use vestibule_config::routes::{Routes, RoutesBuilder};
+use vestibule_config::routes::{HostAndPath, Routes, RoutesBuilder};
 
 /// Shows the allocations of each bench; a bench without them shows none.
 #[global_allocator]
@@ -27,7 +27,7 @@ fn find(bencher: Bencher<'_, '_>, routes: &Routes, requests: &[(String, String)]
     let mut next = requests.iter().cycle();
     bencher.bench_local(move || {
         let (host, path) = next.next()?;
-        let found = routes.find(black_box(host.as_bytes()), black_box(path.as_bytes()));
+        let found = routes.find(&HostAndPath(black_box(host.as_bytes()), black_box(path.as_bytes())));
         assert!(found.is_some());
         found
     });

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::{
-    Access, AccessFormat, Buffer, Compress, Config, Disk, FieldChanges, Fields, Files, Health, Hold, Limits,
-    Links, ListenAddress, Listener, Log, LogOutput, Route, RouteId, RouteTimeouts, Server, Split, Step,
-    Timeouts, Upstream, UpstreamAddress, UpstreamId,
+    Access, AccessFormat, Buffer, Coding, Compress, Config, Disk, FieldChanges, Fields, Files, Health, Hold,
+    Limits, Links, ListenAddress, Listener, Log, LogOutput, Route, RouteId, RouteTimeouts, Server, Split,
+    Step, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
 use crate::problem::Problems;
@@ -98,6 +98,14 @@ impl Default for Compress {
     }
 }
 
+impl Compress {
+    /// With every coding that is known, and everything else as by default: what `compress = true` means, and what holds for files.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { codings: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip], ..Self::default() }
+    }
+}
+
 /// What shrinks: text, and what is text by another name.
 const TYPES: &[&str] = &[
     "text/*",
@@ -132,6 +140,7 @@ impl Files {
             links: Links::Inside,
             types: Vec::new(),
             check: Duration::from_secs(1),
+            compress: Compress::all(),
         }
     }
 }

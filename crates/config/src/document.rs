@@ -174,6 +174,30 @@ impl<'d> Section<'d> {
         array.iter().filter_map(element).collect()
     }
 
+    /// Reads a key that has one value or a list of them: those that are right. An empty list is an error.
+    pub(crate) fn one_or_list<T>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&DeValue<'_>) -> Result<T, Problem>,
+    ) -> Vec<Found<T>> {
+        let Some(written) = self.value(key) else { return Vec::new() };
+        let elements: Vec<Written<'_>> = match written.get_ref() {
+            DeValue::Array(array) if array.is_empty() => {
+                let problem = Problem::new(format!("there is nothing in the list `{key}`"));
+                self.reader.report(written.span(), problem.instead("leave it out"));
+                return Vec::new();
+            }
+            DeValue::Array(array) => array.iter().collect(),
+            _ => vec![written],
+        };
+        let element = |element: Written<'_>| {
+            let value = read(element.get_ref());
+            let value = value.map_err(|problem| self.reader.report(element.span(), problem)).ok()?;
+            Some(Found { value, span: element.span() })
+        };
+        elements.into_iter().filter_map(element).collect()
+    }
+
     /// Whether the table itself is written.
     pub(crate) fn is_written(&self) -> bool {
         self.table.is_some()

@@ -17,8 +17,8 @@ pub(crate) fn read(section: Section<'_>) -> Fields {
         forwarded: section.or("forwarded", default.forwarded, value::boolean),
         underscores: section.or("underscores", default.underscores, value::boolean),
     };
-    section.later("add", "leave it out, and let the application add fields");
-    section.later("remove", "leave it out, and let the application leave fields out");
+    section.later("add", "write fields = { request = { add = { … } } } in a [[route]]");
+    section.later("remove", "write fields = { request = { remove = [ … ] } } in a [[route]]");
     section.finish();
     fields
 }

@@ -18,6 +18,15 @@ pub(crate) enum HostPattern {
 }
 
 impl HostPattern {
+    /// As a route has it.
+    pub(crate) fn written(&self) -> String {
+        match self {
+            Self::Any => "*".to_owned(),
+            Self::Exact(name) => name.clone(),
+            Self::Wildcard(suffix) => format!("*.{suffix}"),
+        }
+    }
+
     /// Reads `example.com`, `*.example.com`, `192.0.2.1` or `[2001:db8::1]`.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         if text.is_empty() {

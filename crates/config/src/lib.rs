@@ -11,18 +11,23 @@ use toml::de::DeTable;
 mod account;
 mod address;
 mod buffer;
+mod conditions;
 mod control;
 mod defaults;
 mod document;
 mod environment;
 mod error;
 mod error_page;
+mod expression;
 mod field_name;
 mod fields;
+mod glob;
 mod host;
 mod listener;
 mod meaning;
 mod model;
+mod path;
+mod path_pattern;
 mod path_tree;
 mod places;
 mod problem;
@@ -47,12 +52,12 @@ pub use tls::*;
 pub use web_server::{PID_FILE_VARIABLE, SOCKET_VARIABLE};
 
 use document::Reader;
-use error_page::WrittenPage;
+use meaning::Named;
 use problem::Source;
 use web_server::WebServer;
 
 /// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text: not at the
-/// environment, and [`Config::error_pages`] stays empty.
+/// environment, and [`Config::error_pages`] stays empty, as does what routes have in files (`body_file`, `file` of `auth`).
 ///
 /// # Errors
 /// [`Error::Invalid`] with every problem found, in order of position.
@@ -82,36 +87,35 @@ fn load_at(path: &Path, (web_server, wrong): (WebServer, Vec<Problem>)) -> Resul
             return Err(problem.at(Some(source.place(valid..valid))).into());
         }
     };
-    let (mut config, pages, mut problems) = read(&text, path, &web_server)?;
+    let (mut config, named, mut problems) = read(&text, path, &web_server)?;
     problems.extend(wrong);
     // A default that stands in for something wrong was never asked for: what it meets on this machine is no news.
     let fine = problems.is_empty();
     problems.extend(check_environment(&config).into_iter().filter(|problem| fine || problem.place.is_some()));
-    for page in pages {
+    for page in named.pages {
         match page.load() {
             Ok(page) => config.error_pages.push(page),
             Err(problem) => problems.push(problem.at(config.places.place(page.span))),
         }
     }
+    for file in named.files {
+        let found = file.load(&mut config.route_settings).into_iter();
+        problems.extend(found.map(|problem| problem.at(config.places.place(file.span()))));
+    }
     checked(config, problems)
 }
 
 /// The configuration that the text means, with defaults for what is wrong, and everything that is wrong. Text that is
-/// not TOML means nothing: its errors are all that can be said. Between them the error pages, to be read from their
-/// files.
-fn read(
-    text: &str,
-    file: &Path,
-    web_server: &WebServer,
-) -> Result<(Config, Vec<WrittenPage>, Vec<Problem>), Error> {
+/// not TOML means nothing: its errors are all that can be said. Between them the files that it names, to be read.
+fn read(text: &str, file: &Path, web_server: &WebServer) -> Result<(Config, Named, Vec<Problem>), Error> {
     let source = Source::new(file, text);
     let (document, errors) = DeTable::parse_recoverable(source.text());
     if let Some(problems) = syntax::problems(&source, &errors) {
         return Err(Error::Invalid(problems));
     }
     let reader = Reader::new(source.clone());
-    let (config, pages) = meaning::config(&reader, document.get_ref(), web_server);
-    Ok((config, pages, reader.finish()))
+    let (config, named) = meaning::config(&reader, document.get_ref(), web_server);
+    Ok((config, named, reader.finish()))
 }
 
 fn checked(config: Config, problems: Vec<Problem>) -> Result<Config, Error> {

@@ -14,7 +14,7 @@ use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
 use crate::places::{Places, TlsPlaces};
 use crate::problem::Problem;
 use crate::process;
-use crate::route;
+use crate::route::{self, NamedFile};
 use crate::upstream;
 use crate::value;
 use crate::web_server::WebServer;
@@ -36,13 +36,16 @@ const FORMATS: &[(&str, AccessFormat)] = &[
     ("off", AccessFormat::Off),
 ];
 
-/// Reads the whole document, and gives the error pages beside it: their files are not looked at here. What is wrong is
+/// Files that the document names and whose content belongs to the configuration. They have not been looked at.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) pages: Vec<WrittenPage>,
+    pub(crate) files: Vec<NamedFile>,
+}
+
+/// Reads the whole document, and gives the files that it names beside it: they are not looked at here. What is wrong is
 /// noted in `reader`; the default stands in for it. An upstream without an address is at `web_server`.
-pub(crate) fn config(
-    reader: &Reader,
-    document: &DeTable<'_>,
-    web_server: &WebServer,
-) -> (Config, Vec<WrittenPage>) {
+pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebServer) -> (Config, Named) {
     let top = Section::new(reader, "at the top level", document, 0..0);
     let default = Config::default();
 
@@ -51,7 +54,9 @@ pub(crate) fn config(
     let mut listeners = listener::read_all(reader, &top);
     let upstreams = upstream::read_all(reader, &top, web_server);
     let buffer = buffer::read(top.section("buffer", "in [buffer]"), default.buffer);
-    let (routes, mut route_settings) = route::read_all(reader, &top, &upstreams, buffer);
+    let limits = limits(top.section("limits", "in [limits]"));
+    let usual = route::Usual { buffer, body_limit: limits.body, compress: route::compress::read_top(&top) };
+    let (routes, route_settings, files) = route::read_all(reader, &top, &upstreams, &usual);
     refuse_forwarding_to_ourselves(reader, &listeners, &upstreams);
     let trusted_proxies = top.list("trusted_proxies", "10.0.0.0/8", value::network);
     // What is wrong in it has been reported: whom it was meant to name is not known.
@@ -59,10 +64,6 @@ pub(crate) fn config(
         top.value("trusted_proxies").map(|written| written.get_ref().as_array().map(|list| list.len()));
     if named.unwrap_or(Some(0)) == Some(trusted_proxies.len()) {
         refuse_headers_of_nobody(reader, &listeners, &trusted_proxies);
-    }
-    let limits = limits(top.section("limits", "in [limits]"));
-    for route in &mut route_settings {
-        route.body_limit = limits.body;
     }
     let (disk, disk_directory) = disk(top.section("disk", "in [disk]"));
     let fields = fields::read(top.section("fields", "in [fields]"));
@@ -72,7 +73,6 @@ pub(crate) fn config(
     let (control, control_socket) =
         control::read(reader, top.section("control", "in [control]"), &listeners, &upstreams);
 
-    top.later("files", "leave it out, and let the application answer");
     for key in ["cache", "metrics"] {
         top.later(key, "leave it out");
     }
@@ -107,7 +107,7 @@ pub(crate) fn config(
         log,
         places,
     };
-    (config, pages)
+    (config, Named { pages, files })
 }
 
 fn limits(section: Section<'_>) -> Limits {
@@ -137,13 +137,13 @@ fn limits(section: Section<'_>) -> Limits {
         http2_streams: section.or("http2_streams", default.http2_streams, value::integer(1..=1000)),
     };
     section.later("requests", "leave it out");
-    section.later("rate", "leave it out");
+    section.later("rate", "write `rate` in a [[route]]");
     section.finish();
     limits
 }
 
 /// Most bytes of a body. Zero means "without a limit" elsewhere; here there is always one.
-fn body(value: &DeValue<'_>) -> Result<u64, Problem> {
+pub(crate) fn body(value: &DeValue<'_>) -> Result<u64, Problem> {
     let most = 1 << 50;
     match value::size(0..=most)(value)? {
         0 => Err(Problem::new("a limit of zero would refuse every body").instead(

@@ -1,127 +1,305 @@
 //! The paths of one host's routes, as a radix tree over bytes.
 
+use crate::conditions::Conditions;
+use crate::glob;
 use crate::model::RouteId;
-use crate::problem::Problem;
+use crate::path_pattern::PathPattern;
 
-/// The path of a route: one path, or everything that begins with a prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum PathPattern {
-    Exact(String),
-    /// Empty, or with a `/` at its end.
-    Prefix(String),
+/// A route that may be the one: it is, if its conditions hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice {
+    pub(crate) route: RouteId,
+    /// `None` for none.
+    pub(crate) conditions: Option<Box<Conditions>>,
 }
 
-impl PathPattern {
-    /// Fits every path, and `*` of `OPTIONS *` too.
-    pub(crate) fn any() -> Self {
-        Self::Prefix(String::new())
+impl Choice {
+    /// More conditions go before fewer, and then the order in which they are written holds.
+    fn rank(&self) -> (std::cmp::Reverse<usize>, RouteId) {
+        let count = self.conditions.as_ref().map_or(0, |conditions| conditions.count());
+        (std::cmp::Reverse(count), self.route)
+    }
+}
+
+/// The routes of one pattern, in the order in which they are asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Choices {
+    #[default]
+    None,
+    /// The most usual: one, without conditions.
+    Always(RouteId),
+    Several(Box<[Choice]>),
+}
+
+impl Choices {
+    /// Puts them in order.
+    pub(crate) fn of(mut choices: Vec<Choice>) -> Self {
+        choices.sort_by_key(Choice::rank);
+        match choices.as_slice() {
+            [] => Self::None,
+            [Choice { route, conditions: None }] => Self::Always(*route),
+            _ => Self::Several(choices.into()),
+        }
     }
 
-    /// Reads `/exact` or `/prefix/*`.
-    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
-        if !text.starts_with('/') {
-            return Err(Problem::new(format!("the path `{text}` does not begin with `/`"))
-                .instead(format!("write \"/{text}\"")));
-        }
-        if let Some(bad) = text.chars().find(|&c| c.is_ascii_control() || c == ' ' || !c.is_ascii()) {
-            return Err(Problem::new(format!("the path has {bad:?} in it, which no client sends in a path"))
-                .instead("write it percent-encoded, as clients send it"));
-        }
-        if text.contains(['?', '#']) {
-            return Err(Problem::new(format!("`{text}` has a query or a fragment in it"))
-                .instead("write the path only: a route does not look at the query"));
-        }
-        let pattern = match text.strip_suffix("/*") {
-            Some("") => Self::any(),
-            Some(prefix) => Self::Prefix(format!("{prefix}/")),
-            None => Self::Exact(text.to_owned()),
-        };
-        if pattern.text().contains('*') {
-            return Err(Problem::new(format!("`{text}` has a `*` elsewhere than in a last `/*`"))
-                .instead("write an exact path (\"/up\") or a prefix (\"/assets/*\")"));
-        }
-        Ok(pattern)
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
     }
 
-    fn text(&self) -> &str {
+    /// Offers each to `take`, until it takes one.
+    pub(crate) fn offer(&self, take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
         match self {
-            Self::Exact(text) | Self::Prefix(text) => text,
+            Self::None => false,
+            Self::Always(route) => take(*route, None),
+            Self::Several(choices) => {
+                choices.iter().any(|choice| take(choice.route, choice.conditions.as_deref()))
+            }
         }
     }
 }
 
-/// Paths and prefixes, each with its route. Finding walks down the path once.
+/// A glob and its route; the same glob may be there several times.
+#[derive(Debug, Clone)]
+struct Glob {
+    /// The whole pattern.
+    pattern: Box<[u8]>,
+    choice: Choice,
+}
+
+/// The globs of a node, by what they end with: those that end otherwise than the path need not be looked at.
+#[derive(Debug, Clone, Default)]
+struct Globs {
+    /// In the order in which they are asked.
+    all: Box<[Glob]>,
+    /// By their ending, where there are many: indices into `all`.
+    endings: Option<Box<Endings>>,
+}
+
+/// Globs by the bytes behind their last star.
+#[derive(Debug, Clone, Default)]
+struct Endings {
+    /// Lengths of endings, each once.
+    lengths: Vec<usize>,
+    by_ending: std::collections::HashMap<Box<[u8]>, Vec<u32>>,
+}
+
+/// From so many on, globs are looked for by their ending.
+const MANY: usize = 8;
+
+impl Globs {
+    fn of(mut all: Vec<Glob>) -> Self {
+        all.sort_by_key(|glob| glob.choice.rank());
+        let endings = (all.len() >= MANY).then(|| {
+            let mut endings = Endings::default();
+            for (index, glob) in (0..).zip(&all) {
+                let ending = ending(&glob.pattern);
+                if !endings.lengths.contains(&ending.len()) {
+                    endings.lengths.push(ending.len());
+                }
+                endings.by_ending.entry(ending.into()).or_default().push(index);
+            }
+            Box::new(endings)
+        });
+        Self { all: all.into(), endings }
+    }
+
+    fn offer(&self, path: &[u8], take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
+        let mut offer = |glob: &Glob| {
+            glob::fit(&glob.pattern, path).is_some()
+                && take(glob.choice.route, glob.choice.conditions.as_deref())
+        };
+        let Some(endings) = &self.endings else { return self.all.iter().any(offer) };
+        // Each list is in order; whichever of them has the first one left is next.
+        let mut lists: Vec<_> = endings
+            .lengths
+            .iter()
+            .filter_map(|&length| path.len().checked_sub(length).map(|from| &path[from..]))
+            .filter_map(|ending| endings.by_ending.get(ending))
+            .map(|indices| indices.iter().copied().peekable())
+            .collect();
+        loop {
+            let next = lists.iter_mut().filter_map(|list| list.peek().copied()).min();
+            let Some(index) = next else { return false };
+            for list in &mut lists {
+                list.next_if_eq(&index);
+            }
+            if self.all.get(index as usize).is_some_and(&mut offer) {
+                return true;
+            }
+        }
+    }
+}
+
+/// What a path ends with that the pattern fits.
+fn ending(pattern: &[u8]) -> &[u8] {
+    let star = pattern.iter().rposition(|&byte| byte == b'*');
+    // `/**/x` fits `/x` too: the slash belongs to the stars.
+    let from = match star {
+        Some(star) if pattern[..star].ends_with(b"/*") && pattern.get(star + 1) == Some(&b'/') => star + 2,
+        Some(star) => star + 1,
+        None => 0,
+    };
+    &pattern[from..]
+}
+
+/// Collects the patterns of a host, with their routes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collected {
+    nodes: std::collections::HashMap<String, CollectedNode>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct CollectedNode {
+    exact: Vec<Choice>,
+    globs: Vec<Glob>,
+    prefix: Vec<Choice>,
+}
+
+impl Collected {
+    /// Adds one; an expression is not for a tree.
+    pub(crate) fn add(&mut self, pattern: &PathPattern, choice: Choice) {
+        let node = self.nodes.entry(pattern.literal().to_owned()).or_default();
+        match pattern {
+            PathPattern::Exact(_) => node.exact.push(choice),
+            PathPattern::Prefix(_) => node.prefix.push(choice),
+            PathPattern::Glob(text) => node.globs.push(Glob { pattern: text.as_bytes().into(), choice }),
+            PathPattern::Expression(_) => {}
+        }
+    }
+
+    pub(crate) fn build(self) -> PathTree {
+        let mut tree = PathTree { nodes: vec![Node::default()] };
+        for (literal, collected) in self.nodes {
+            let node = tree.node(literal.as_bytes());
+            node.exact = Choices::of(collected.exact);
+            node.globs = (!collected.globs.is_empty()).then(|| Box::new(Globs::of(collected.globs)));
+            node.prefix = Choices::of(collected.prefix);
+        }
+        tree.link(0, None);
+        tree
+    }
+}
+
+/// Paths, globs and prefixes, each with its routes. Finding walks down the path once, and back up only where conditions do not hold or
+/// globs do not fit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PathTree {
+    /// The first is the root; none of the default, which fits nothing.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
     /// Bytes between the parent's and this node's children; empty at the root.
     edge: Box<[u8]>,
-    /// The route of a path that ends here.
-    exact: Option<RouteId>,
-    /// The route of a path that comes through here, or ends here, when nothing below fits better.
-    prefix: Option<RouteId>,
     /// First byte of each child's edge, in the order of `children`: one short scan instead of a visit to each child.
     first: Vec<u8>,
-    children: Vec<PathTree>,
+    children: Vec<u32>,
+    /// The routes of a path that ends here.
+    exact: Choices,
+    /// Those that begin with what leads here.
+    globs: Option<Box<Globs>>,
+    /// The routes of a path that comes through here, or ends here.
+    prefix: Choices,
+    /// The nearest node above that has globs or a prefix.
+    above: Option<u32>,
+}
+
+impl Node {
+    /// Whether a path that goes on has something here.
+    fn is_open(&self) -> bool {
+        self.globs.is_some() || !self.prefix.is_none()
+    }
+
+    fn child(&self, byte: u8) -> Option<u32> {
+        let index = self.first.iter().position(|&first| first == byte)?;
+        self.children.get(index).copied()
+    }
 }
 
 impl PathTree {
-    /// Adds a path. If it is there already, nothing changes and its route is given.
-    pub(crate) fn insert(&mut self, pattern: &PathPattern, route: RouteId) -> Option<RouteId> {
-        let node = self.node(pattern.text().as_bytes());
-        let slot = match pattern {
-            PathPattern::Exact(_) => &mut node.exact,
-            PathPattern::Prefix(_) => &mut node.prefix,
-        };
-        if slot.is_some() {
-            return *slot;
-        }
-        *slot = Some(route);
-        None
-    }
-
-    /// The route of a path: an exact one, else that of the longest prefix.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<RouteId> {
-        let mut node = self;
+    /// Offers the routes of a path to `take` in their order, until it takes one: the exact ones, then those of the pattern that begins
+    /// with the most literal bytes, globs before a prefix.
+    pub(crate) fn offer(
+        &self,
+        path: &[u8],
+        take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool,
+    ) -> bool {
+        let Some(mut node) = self.nodes.first() else { return false };
         let mut rest = path;
-        let mut best = self.prefix;
+        let mut open = node.is_open().then_some(node);
         while let Some(&byte) = rest.first() {
-            let Some(child) = node.child(byte) else { return best };
-            let Some(below) = rest.strip_prefix(&*child.edge) else { return best };
+            let child = node.child(byte).and_then(|child| self.nodes.get(child as usize));
+            let Some((child, below)) =
+                child.and_then(|child| Some((child, rest.strip_prefix(&*child.edge)?)))
+            else {
+                break;
+            };
             (node, rest) = (child, below);
-            best = node.prefix.or(best);
+            if node.is_open() {
+                open = Some(node);
+            }
         }
-        node.exact.or(best)
-    }
-
-    fn child(&self, byte: u8) -> Option<&Self> {
-        let index = self.first.iter().position(|&first| first == byte)?;
-        self.children.get(index)
-    }
-
-    /// The node at the end of `path` below this one, made if it is not there.
-    fn node(&mut self, path: &[u8]) -> &mut Self {
-        let Some(&byte) = path.first() else { return self };
-        let Some(index) = self.first.iter().position(|&first| first == byte) else {
-            self.first.push(byte);
-            self.children.push(Self { edge: path.into(), ..Self::default() });
-            let last = self.children.len() - 1;
-            return &mut self.children[last];
-        };
-        let child = &mut self.children[index];
-        let common = child.edge.iter().zip(path).take_while(|(a, b)| a == b).count();
-        if common < child.edge.len() {
-            child.split(common);
+        if rest.is_empty() && node.exact.offer(take) {
+            return true;
         }
-        child.node(&path[common..])
+        while let Some(node) = open {
+            if node.globs.as_ref().is_some_and(|globs| globs.offer(path, take)) || node.prefix.offer(take) {
+                return true;
+            }
+            open = node.above.and_then(|above| self.nodes.get(above as usize));
+        }
+        false
     }
 
-    /// Puts a node in the middle of this node's edge: it keeps the first `at` bytes, a new child gets the rest.
-    fn split(&mut self, at: usize) {
-        let (above, below) = (self.edge[..at].into(), self.edge[at..].into());
-        let mut lower = std::mem::take(self);
-        self.edge = above;
-        lower.edge = below;
-        self.first = lower.edge.first().copied().into_iter().collect();
-        self.children = vec![lower];
+    /// The node at the end of `path`, made if it is not there.
+    fn node(&mut self, path: &[u8]) -> &mut Node {
+        let (mut at, mut rest) = (0, path);
+        while let Some(&byte) = rest.first() {
+            let Some(child) = self.nodes[at].child(byte) else {
+                at = self.add(at, rest);
+                break;
+            };
+            let child = child as usize;
+            let common = self.nodes[child].edge.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if common < self.nodes[child].edge.len() {
+                self.split(child, common);
+            }
+            (at, rest) = (child, &rest[common..]);
+        }
+        &mut self.nodes[at]
+    }
+
+    /// A new child of `parent`.
+    fn add(&mut self, parent: usize, edge: &[u8]) -> usize {
+        let index = self.nodes.len();
+        self.nodes.push(Node { edge: edge.into(), ..Node::default() });
+        let parent = &mut self.nodes[parent];
+        parent.first.push(edge[0]);
+        parent.children.push(u32::try_from(index).unwrap_or(u32::MAX));
+        index
+    }
+
+    /// Puts a node in the middle of a node's edge: it keeps the first `at` bytes, a new child gets the rest.
+    fn split(&mut self, node: usize, at: usize) {
+        let mut lower = std::mem::take(&mut self.nodes[node]);
+        let index = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let upper = &mut self.nodes[node];
+        upper.edge = lower.edge[..at].into();
+        upper.first = vec![lower.edge[at]];
+        upper.children = vec![index];
+        lower.edge = lower.edge[at..].into();
+        self.nodes.push(lower);
+    }
+
+    /// Tells each node below `from` what is the nearest open one above it.
+    fn link(&mut self, from: usize, above: Option<u32>) {
+        let mut open = vec![(from, above)];
+        while let Some((index, above)) = open.pop() {
+            let node = &mut self.nodes[index];
+            node.above = above;
+            let below = if node.is_open() { u32::try_from(index).ok() } else { above };
+            open.extend(node.children.iter().map(|&child| (child as usize, below)));
+        }
     }
 }

@@ -1,44 +1,120 @@
 //! Which route a request takes.
 //!
-//! A route names a host, a path, or both, or neither. The most specific one wins: an exact host, then the longest
-//! wildcard (`*.example.com`), then any host; within a host an exact path, then the longest prefix (`/assets/*`).
-//! When no path of a host fits, the wildcards are asked, and then the routes for any host. The order in which the
-//! routes are written says nothing.
+//! **The rule, in one sentence**: the host decides first (exact, then the longest wildcard, then any), then the path (exact, then the pattern
+//! that begins with the most literal characters, a glob before a prefix that begins alike, regular expressions last, in the order
+//! written), then the number of conditions (method, header, query, client), more before fewer; where a route's conditions do not hold, the
+//! next in this order is asked.
+//!
+//! Routes that tie in all of this are asked in the order in which they are written. Two of them with the same conditions are an error.
 //!
 //! - `*.example.com` fits `a.example.com` and `a.b.example.com`, not `example.com` itself.
-//! - `/assets/*` fits `/assets/` and everything below it. It does not fit `/assets`, which is another path: name it in
-//!   a route of its own if it is to go the same way.
+//! - `/assets/*` fits `/assets/` and everything below it. It does not fit `/assets`, which is another path: name it beside the other.
 //! - `/*` is the same as no path.
 //! - Paths are compared as the bytes that the client sent: percent-encoding is not decoded, case matters, and `//` and
 //!   `/../` are not folded. What an upstream makes of such a path is its own affair, so routes are no access control.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 
+use crate::conditions::Conditions;
 use crate::error::Error;
+use crate::expression::{Expression, Expressions};
 use crate::host::{self, HostPattern};
 use crate::model::RouteId;
-use crate::path_tree::{PathPattern, PathTree};
+use crate::path_pattern::PathPattern;
+use crate::path_tree::{Choice, Choices, Collected, PathTree};
 use crate::problem::Problem;
+
+/// What of a request decides its route.
+pub trait Asked {
+    /// What the client sent as `Host` or in an absolute target: any case, with or without a port and a last dot; empty when there was none.
+    fn host(&self) -> &[u8];
+    /// The target's path, with or without the query, as sent.
+    fn path(&self) -> &[u8];
+    /// What follows the `?`, as sent; `None` without one.
+    fn query(&self) -> Option<&[u8]>;
+    /// As sent.
+    fn method(&self) -> &[u8];
+    /// The address that the request really came from.
+    fn client(&self) -> IpAddr;
+    /// Whether the value of one of the fields with this name, which is in lower case, passes `test`.
+    fn any_field(&self, name: &[u8], test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
+}
+
+/// A GET for a path at a host, and nothing else; for tests and benches.
+#[derive(Debug, Clone, Copy)]
+pub struct HostAndPath<'a>(pub &'a [u8], pub &'a [u8]);
+
+impl Asked for HostAndPath<'_> {
+    fn host(&self) -> &[u8] {
+        self.0
+    }
+
+    fn path(&self) -> &[u8] {
+        self.1
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.1.iter().position(|&byte| byte == b'?').map(|mark| &self.1[mark + 1..])
+    }
+
+    fn method(&self) -> &[u8] {
+        b"GET"
+    }
+
+    fn client(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    }
+
+    fn any_field(&self, _: &[u8], _: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        false
+    }
+}
 
 /// Routes compiled for finding: the cost of [`Routes::find`] depends on the length of the host and the path that are
 /// looked up, not on the number of routes. The default has no route at all.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
-    exact: HashMap<Box<[u8]>, PathTree>,
+    exact: HashMap<Box<[u8]>, Paths>,
     /// By what follows `*.`.
-    wildcard: HashMap<Box<[u8]>, PathTree>,
+    wildcard: HashMap<Box<[u8]>, Paths>,
     /// Labels of the longest key in `wildcard`: suffixes with more of them need not be looked up.
     wildcard_labels: usize,
-    any: PathTree,
+    any: Paths,
+    /// What the paths of each route catch, by its number.
+    patterns: Vec<Patterns>,
+}
+
+/// The paths of one host.
+#[derive(Debug, Clone, Default)]
+struct Paths {
+    tree: PathTree,
+    /// Asked last; boxed, since hardly anybody has any.
+    expressions: Option<Box<ByExpression>>,
+}
+
+#[derive(Debug, Clone)]
+struct ByExpression {
+    all: Expressions,
+    /// Of each expression.
+    choices: Vec<Choices>,
+}
+
+/// The paths of one route, the one that would win first.
+#[derive(Debug, Clone, Default)]
+struct Patterns {
+    paths: Vec<PathPattern>,
+    expressions: Option<Expressions>,
 }
 
 impl Routes {
     /// Every request to one route.
     #[must_use]
     pub fn all_to(route: RouteId) -> Self {
-        let mut any = PathTree::default();
-        any.insert(&PathPattern::any(), route);
-        Self { any, ..Self::default() }
+        let mut builder = Self::builder();
+        builder.insert(&[HostPattern::Any], &[PathPattern::any()], Conditions::default(), route);
+        builder.build()
     }
 
     /// Starts with no route; for tests and benches, and for whoever has routes from elsewhere than a file.
@@ -47,30 +123,94 @@ impl Routes {
         RoutesBuilder::default()
     }
 
-    /// The route of a request, or `None` when no route fits (the answer is then 404).
-    ///
-    /// `host` is what the client sent as `Host` or in an absolute target: any case, with or without a port and a last
-    /// dot; empty when there was none. `path` is the target's path, with or without a query, as sent. Allocates nothing.
+    /// The route of a request, or `None` when no route fits (the answer is then 404). Allocates nothing where only exact paths and prefixes
+    /// are asked.
     #[must_use]
-    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
-        let path = path.iter().position(|&byte| byte == b'?').map_or(path, |query| &path[..query]);
-        self.find_by_host(host, path).or_else(|| self.any.find(path))
+    pub fn find<A: Asked + ?Sized>(&self, asked: &A) -> Option<RouteId> {
+        let mut found = None;
+        self.offer(asked, &mut |route, conditions| {
+            let is_it = conditions.is_none_or(|conditions| conditions.hold(asked));
+            if is_it {
+                found = Some(route);
+            }
+            is_it
+        });
+        found
     }
 
-    fn find_by_host(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
-        // Most configurations name no host: their requests pay for none.
-        if self.exact.is_empty() && self.wildcard.is_empty() {
-            return None;
+    /// Hands each route whose host and path fit to `each`, in the order in which they are asked, with whether its conditions hold: the first
+    /// with `true` is the one that [`Routes::find`] gives.
+    pub fn candidates<A: Asked + ?Sized>(&self, asked: &A, each: &mut dyn FnMut(RouteId, bool)) {
+        // A route with several hosts and paths may fit by more than one of them.
+        let mut seen = Vec::new();
+        self.offer(asked, &mut |route, conditions| {
+            if !seen.contains(&route) {
+                seen.push(route);
+                each(route, conditions.is_none_or(|conditions| conditions.hold(asked)));
+            }
+            false
+        });
+    }
+
+    /// The conditions of a route whose host and path fit, in words (`method is POST`), each with whether it holds.
+    #[must_use]
+    pub fn conditions<A: Asked + ?Sized>(&self, route: RouteId, asked: &A) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        self.offer(asked, &mut |other, conditions| {
+            if other == route
+                && let Some(conditions) = conditions
+            {
+                found = conditions.each(asked);
+            }
+            other == route
+        });
+        found
+    }
+
+    /// Where in `path` stands what the path of this route catches: of each `*`, of what a last `/*` stands for, of each group of a regular
+    /// expression (empty for one that took no part), in order; `$1` is the first. Nothing is added for a path that does not fit, or is exact.
+    /// `path` may have a query, which is not looked at.
+    pub fn caught(&self, route: RouteId, path: &[u8], out: &mut Vec<Range<usize>>) {
+        let path = without_query(path);
+        let Some(patterns) = self.patterns.get(route.0) else { return };
+        if patterns.paths.iter().any(|pattern| pattern.caught(path, out)) {
+            return;
         }
-        let mut buffer = [0; host::LONGEST];
-        let host = host::normalise(host, &mut buffer)?;
-        let exact = self.exact.get(host).and_then(|paths| paths.find(path));
-        exact.or_else(|| self.find_by_wildcard(host, path))
+        let Some(expressions) = &patterns.expressions else { return };
+        let captures = expressions.first(path).and_then(|index| expressions.groups(index, path));
+        if let Some(captures) = captures {
+            out.extend(
+                (1..captures.group_len())
+                    .map(|group| captures.get_group(group).map_or(0..0, |span| span.start..span.end)),
+            );
+        }
     }
 
-    fn find_by_wildcard(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
+    /// Offers the routes whose host and path fit to `take` in their order, until it takes one.
+    fn offer<A: Asked + ?Sized>(
+        &self,
+        asked: &A,
+        take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool,
+    ) -> bool {
+        let path = without_query(asked.path());
+        // Most configurations name no host: their requests pay for none.
+        let by_host = !self.exact.is_empty() || !self.wildcard.is_empty();
+        by_host && self.offer_by_host(asked.host(), path, take) || self.any.offer(path, take)
+    }
+
+    fn offer_by_host(
+        &self,
+        host: &[u8],
+        path: &[u8],
+        take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool,
+    ) -> bool {
+        let mut buffer = [0; host::LONGEST];
+        let Some(host) = host::normalise(host, &mut buffer) else { return false };
+        if self.exact.get(host).is_some_and(|paths| paths.offer(path, take)) {
+            return true;
+        }
         if self.wildcard.is_empty() {
-            return None;
+            return false;
         }
         let mut labels = host::labels(host);
         for (dot, _) in host.iter().enumerate().filter(|&(_, &byte)| byte == b'.') {
@@ -79,23 +219,58 @@ impl Routes {
             if dot == 0 || labels > self.wildcard_labels {
                 continue;
             }
-            let found = self.wildcard.get(&host[dot + 1..]).and_then(|paths| paths.find(path));
-            if found.is_some() {
-                return found;
+            if self.wildcard.get(&host[dot + 1..]).is_some_and(|paths| paths.offer(path, take)) {
+                return true;
             }
         }
-        None
+        false
+    }
+}
+
+fn without_query(path: &[u8]) -> &[u8] {
+    path.iter().position(|&byte| byte == b'?').map_or(path, |query| &path[..query])
+}
+
+impl Paths {
+    fn offer(&self, path: &[u8], take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
+        self.tree.offer(path, take)
+            || self.expressions.as_ref().is_some_and(|expressions| expressions.offer(path, take))
+    }
+}
+
+impl ByExpression {
+    /// The first that fits is known in one pass; only where its conditions do not hold are the others asked one by one.
+    fn offer(&self, path: &[u8], take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
+        let Some(first) = self.all.first(path) else { return false };
+        let mut fitting =
+            (first..self.choices.len()).filter(|&index| index == first || self.all.fits(index, path));
+        fitting.any(|index| self.choices.get(index).is_some_and(|choices| choices.offer(take)))
     }
 }
 
 /// Collects routes into [`Routes`].
 #[derive(Debug, Default)]
 pub struct RoutesBuilder {
-    routes: Routes,
+    hosts: HashMap<HostPattern, CollectedPaths>,
+    patterns: Vec<Vec<PathPattern>>,
+    /// Conditions of the routes of a host and a path.
+    taken: HashMap<(HostPattern, PathPattern), Vec<(Conditions, RouteId)>>,
+}
+
+#[derive(Debug, Default)]
+struct CollectedPaths {
+    tree: Collected,
+    /// In the order in which they were first written.
+    expressions: Vec<Expression>,
+    /// Of each expression.
+    choices: Vec<Vec<Choice>>,
+    /// Where it is in both.
+    indices: HashMap<Expression, usize>,
 }
 
 impl RoutesBuilder {
-    /// Adds one route: `host` as `example.com` or `*.example.com`, `path` as `/exact` or `/prefix/*`; `None` fits any.
+    /// Adds one route: `host` as `example.com` or `*.example.com`, `path` as `/exact`, `/prefix/*`, `/a/*/glob` or `~ expression`; `None` fits
+    /// any.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the host or the path is malformed, or when the same host and path have a route already.
@@ -107,34 +282,97 @@ impl RoutesBuilder {
     ) -> Result<&mut Self, Error> {
         let host = host.map_or(Ok(HostPattern::Any), HostPattern::parse)?;
         let path = path.map_or(Ok(PathPattern::any()), PathPattern::parse)?;
-        match self.insert(&host, &path, route) {
+        match self.insert(&[host], &[path], Conditions::default(), route) {
             None => Ok(self),
             Some(_) => Err(Problem::new("two routes have the same host and path").into()),
         }
     }
 
-    /// Adds one route, or gives the one that is there already.
+    /// Adds one route, or gives one that is there already with one of the hosts, one of the paths and the same conditions; then nothing is
+    /// added.
     pub(crate) fn insert(
         &mut self,
-        host: &HostPattern,
-        path: &PathPattern,
+        hosts: &[HostPattern],
+        paths: &[PathPattern],
+        conditions: Conditions,
         route: RouteId,
     ) -> Option<RouteId> {
-        let routes = &mut self.routes;
-        let paths = match host {
-            HostPattern::Any => &mut routes.any,
-            HostPattern::Exact(name) => routes.exact.entry(name.as_bytes().into()).or_default(),
-            HostPattern::Wildcard(suffix) => {
-                routes.wildcard_labels = routes.wildcard_labels.max(host::labels(suffix.as_bytes()));
-                routes.wildcard.entry(suffix.as_bytes().into()).or_default()
+        let combinations =
+            || hosts.iter().flat_map(|host| paths.iter().map(move |path| (host.clone(), path.clone())));
+        for combination in combinations() {
+            let taken = self.taken.get(&combination).into_iter().flatten();
+            if let Some((_, earlier)) = taken.into_iter().find(|(other, _)| *other == conditions) {
+                return Some(*earlier);
             }
-        };
-        paths.insert(path, route)
+        }
+        for (host, path) in combinations() {
+            let boxed = (conditions.count() > 0).then(|| Box::new(conditions.clone()));
+            self.hosts.entry(host.clone()).or_default().add(&path, Choice { route, conditions: boxed });
+            self.taken.entry((host, path)).or_default().push((conditions.clone(), route));
+        }
+        if self.patterns.len() <= route.0 {
+            self.patterns.resize(route.0 + 1, Vec::new());
+        }
+        if let Some(patterns) = self.patterns.get_mut(route.0) {
+            patterns.extend_from_slice(paths);
+        }
+        None
     }
 
     /// The routes, compiled.
     #[must_use]
     pub fn build(self) -> Routes {
-        self.routes
+        let mut routes =
+            Routes { patterns: self.patterns.into_iter().map(Patterns::of).collect(), ..Routes::default() };
+        for (host, paths) in self.hosts {
+            let paths = paths.build();
+            match host {
+                HostPattern::Any => routes.any = paths,
+                HostPattern::Exact(name) => {
+                    routes.exact.insert(name.into_bytes().into(), paths);
+                }
+                HostPattern::Wildcard(suffix) => {
+                    routes.wildcard_labels = routes.wildcard_labels.max(host::labels(suffix.as_bytes()));
+                    routes.wildcard.insert(suffix.into_bytes().into(), paths);
+                }
+            }
+        }
+        routes
+    }
+}
+
+impl CollectedPaths {
+    fn add(&mut self, path: &PathPattern, choice: Choice) {
+        let PathPattern::Expression(expression) = path else {
+            self.tree.add(path, choice);
+            return;
+        };
+        let index = *self.indices.entry(expression.clone()).or_insert(self.expressions.len());
+        if index == self.expressions.len() {
+            self.expressions.push(expression.clone());
+            self.choices.push(Vec::new());
+        }
+        if let Some(choices) = self.choices.get_mut(index) {
+            choices.push(choice);
+        }
+    }
+
+    fn build(self) -> Paths {
+        let all = Expressions::new(&self.expressions);
+        let choices = self.choices.into_iter().map(Choices::of).collect();
+        let expressions = all.map(|all| Box::new(ByExpression { all, choices }));
+        Paths { tree: self.tree.build(), expressions }
+    }
+}
+
+impl Patterns {
+    fn of(mut paths: Vec<PathPattern>) -> Self {
+        paths.sort_by_key(PathPattern::rank);
+        paths.dedup();
+        let expressions = Expressions::new(paths.iter().filter_map(|path| match path {
+            PathPattern::Expression(expression) => Some(expression),
+            _ => None,
+        }));
+        Self { paths, expressions }
     }
 }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use crate::address;
 use crate::document::{Found, Reader, Section};
 use crate::model::{Health, Hold, Server, Timeouts, Upstream};
-use crate::path_tree::PathPattern;
+use crate::path_pattern;
 use crate::problem::Problem;
 use crate::value;
 use crate::web_server::WebServer;
@@ -179,8 +179,8 @@ fn health_path(value: &DeValue<'_>) -> Result<String, Problem> {
     let path = text.split('?').next().unwrap_or(text);
     // A `*` is a plain character here, and what follows `?` has the same alphabet.
     let plain = |part: &str| part.replace(['*', '?'], "x");
-    PathPattern::parse(&plain(path))?;
-    PathPattern::parse(&format!("/{}", plain(text)))?;
+    path_pattern::check(&plain(path))?;
+    path_pattern::check(&format!("/{}", plain(text)))?;
     Ok(text.to_owned())
 }
 

@@ -5,6 +5,7 @@
 mod accept;
 mod access;
 mod access_log;
+mod asked;
 mod auth;
 mod body;
 mod changes;

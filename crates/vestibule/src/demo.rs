@@ -285,6 +285,8 @@ fn say(words: fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use vestibule_config::routes::HostAndPath;
+
     use super::*;
 
     #[test]
@@ -313,7 +315,8 @@ mod tests {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let config = configuration(listen, None, &places, Path::new("/tmp/b.sock")).expect("a configuration");
         for (path, upstream) in [("/", 0), ("/work?x", 0), ("/vestibule-demo/counters", 1)] {
-            let route = config.routes.find(b"any", path.as_bytes()).and_then(|id| config.route(id));
+            let route =
+                config.routes.find(&HostAndPath(b"any", path.as_bytes())).and_then(|id| config.route(id));
             assert_eq!(route.and_then(|route| route.upstream()), Some(UpstreamId(upstream)), "{path}");
         }
         assert_eq!(config.upstreams[0].address, UpstreamAddress::Unix("/tmp/a.sock".into()));

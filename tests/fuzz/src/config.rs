@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use vestibule_config::routes::HostAndPath;
 use vestibule_config::{Config, Error, Placeholder, Problem, Process, Start, StopStep, UpstreamId};
 
 use super::pieces::Pieces;
@@ -31,7 +32,7 @@ fn can_be_used(config: &Config, text: &str) {
     assert!(!config.listeners.is_empty() && !config.upstreams.is_empty(), "{text:?}");
     for host in [&b""[..], b"a", b"A.Example.:80", b"www.example.com", b"[::1]:80", b"\xff"] {
         for path in [&b"/"[..], b"*", b"/api/users", b"/a/b/c?d", b"//a/../%2e", b""] {
-            let found = config.routes.find(host, path);
+            let found = config.routes.find(&HostAndPath(host, path));
             assert!(found.is_none_or(|id| config.route(id).is_some()), "{found:?} in {text:?}");
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Coding;
+use super::{Coding, Compress};
 
 /// `files = { root = "public", index = "index.html", … }`, or `files = "public"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Files {
     pub types: Vec<(String, String)>,
     /// How long a file is believed to be what it was before it is looked at again. Default 1 s.
     pub check: Duration,
+    /// Which of them are compressed, and how: what the route says, else `[compress]`, else [`Compress::all`].
+    pub compress: Compress,
 }
 
 /// `links = "inside"`, `"none"`, `"any"`, or a list of directories.

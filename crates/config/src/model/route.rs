@@ -32,7 +32,8 @@ pub struct Route {
     pub response_fields: FieldChanges,
     /// Which other sites' scripts may read the answers (CORS). Default none.
     pub cors: Option<Cors>,
-    /// Which answers are compressed, and how.
+    /// Which answers of applications are compressed, and how: what the route says, else `[compress]`, else none. For files there is
+    /// [`Files::compress`].
     pub compress: Compress,
     /// How bodies are kept: [`Config::buffer`](crate::Config::buffer), but for the keys that the route has itself.
     pub buffer: Buffer,
@@ -144,13 +145,21 @@ impl Access {
 }
 
 /// `auth = { realm = "Staging", users = { ann = "$2y$…" }, file = "/etc/vestibule/htpasswd" }`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
     /// What the browser shows. Default `Restricted`.
     pub realm: String,
     /// Names, each with the hash of its password: bcrypt (`$2y$`) or argon2 (`$argon2id$`), as `htpasswd -B` or `argon2` write it. Those of
     /// `file` too; it is read at the start and at each reload.
     pub users: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A hash does not belong in a log: a weak password can be found from it.
+        let users: Vec<_> = self.users.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Auth").field("realm", &self.realm).field("users", &users).finish_non_exhaustive()
+    }
 }
 
 /// `rate = { requests = 10, per = "1s", burst = 20, by = "client" }`
@@ -182,7 +191,7 @@ pub enum RateKey {
 pub struct FieldChanges {
     /// Fields that are taken away, by name in lower case.
     pub remove: Vec<String>,
-    /// Fields that replace those of the same name.
+    /// Fields that replace those of the same name, with the name as it is written (case does not count); so too in `add` and `default`.
     pub set: Vec<(String, Template)>,
     /// Fields beside those of the same name.
     pub add: Vec<(String, Template)>,
@@ -216,7 +225,7 @@ pub struct Cors {
     pub age: Duration,
 }
 
-/// `compress = false`, or `{ codings = ["br", "zstd", "gzip"], least = "1 KiB", types = ["text/*"], level = 4 }`
+/// `compress = false`, or `{ codings = ["br", "zstd", "gzip"], least = "1 KiB", types = ["text/*"] }`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compress {
     /// The codings, the preferred first; empty compresses nothing.

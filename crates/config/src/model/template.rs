@@ -19,6 +19,8 @@ pub enum Part {
     Host,
     /// `$path`: the path as sent, without the query.
     Path,
+    /// The path without this at its beginning, as [`Template::without`] has it: what `strip` is made of.
+    Stripped(String),
     /// `$query`: what follows `?`; empty without.
     Query,
     /// `$uri`: path and query as sent.
@@ -47,6 +49,17 @@ impl Template {
             [] => Some(""),
             [Part::Text(text)] => Some(text),
             _ => None,
+        }
+    }
+
+    /// `path` without `prefix` (which has no `/` at its end) at its beginning: `/api/users` without `/api` is `/users`, `/api` is `/`. A
+    /// path that does not begin so, or goes on in the same segment (`/apiary`), stays what it is.
+    #[must_use]
+    pub fn without<'p>(prefix: &str, path: &'p [u8]) -> &'p [u8] {
+        match path.strip_prefix(prefix.as_bytes()) {
+            Some([]) => b"/",
+            Some(rest) if rest.starts_with(b"/") => rest,
+            _ => path,
         }
     }
 

@@ -55,9 +55,17 @@ path = "/a"
 upstream = "b"
 
 [[route]]
-path = "/a*"                                 # 8 elsewhere
+path = "a/*"                                 # 8 does not begin
+method = ["GET", "post"]                     # 18 no method "post"
+header = { "X-A:" = "1", X-B = "~ (" }       # 12 not the name of a field | 32 unclosed group
 buffer = { memory = "1 MB", disc = 1 }       # 21 not a size | 29 unknown key `disc` in `buffer` of [[route]]
-files = { root = "public" }                  # 1 `files` in [[route]] is not supported yet
+files = { root = "public", indx = 1 }        # 28 unknown key `indx` in `files` of [[route]]
+
+[[route]]                                    # 1 `upstream` and `respond`
+path = "/x/*"
+upstream = "b"
+respond = 404
+rewrite = "/y/$2"                            # 11 catches no $2
 
 [[route]]                                    # 1 which upstream
 path = "/b"
@@ -66,7 +74,7 @@ path = "/b"
 path = "/c"
 upstream = "b"
 
-[[route]]                                    # 1 route on line 59
+[[route]]                                    # 1 route on line 67
 path = "/c"
 upstream = "c"
 

@@ -10,6 +10,7 @@ use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
 use crate::process::Process;
+use crate::routes::HostAndPath;
 use crate::tls::Redirect;
 use crate::web_server::WebServer;
 
@@ -57,9 +58,7 @@ fn its_examples_are_right() {
     assert_eq!(config.workers.get(), 2);
     assert_eq!(config.listeners.len(), 5);
     its_examples_of_tls_show_the_defaults(&config.listeners);
-    assert_eq!(upstream_of(&config, b"www.example.com", b"/api/users"), Some(UpstreamId(1)));
-    assert_eq!(upstream_of(&config, b"www.example.com", b"/"), Some(UpstreamId(0)));
-    assert!(config.route_settings.iter().any(|route| route.buffer != config.buffer));
+    its_routes_say_what_stands_above_them(&config);
     let processes: Vec<_> = config
         .processes
         .iter()
@@ -75,6 +74,31 @@ fn its_examples_are_right() {
     assert_eq!(app.pid_file, usual.pid_file);
     let shorter = right("[process.app]\nmemory = \"1 GiB\"\ncpu = 90\n");
     assert_eq!((app.memory, app.cpu), (shorter.processes[0].memory, shorter.processes[0].cpu));
+}
+
+fn its_routes_say_what_stands_above_them(config: &Config) {
+    let settings = |host: &[u8], path: &[u8]| {
+        let id = config.routes.find(&HostAndPath(host, path)).expect("a route");
+        config.route(id).expect("a route of this configuration")
+    };
+    // Its conditions ask for more than a plain GET has.
+    assert_eq!(upstream_of(config, b"other.test", b"/api/users"), Some(UpstreamId(0)));
+    let api =
+        config.route_settings.iter().find(|route| route.name == "example.com (+1)/api/*").expect("the API");
+    assert_eq!((api.upstream(), api.body_limit), (Some(UpstreamId(1)), 10 << 20));
+    assert_ne!(api.buffer, config.buffer);
+    let www = settings(b"www.example.com", b"/");
+    let [Step::Files(files), Step::Upstream(split)] = &*www.steps else { panic!("{:?}", www.steps) };
+    assert_eq!((split, files.immutable.len(), www.sendfile.len()), (&Split::to(UpstreamId(0)), 2, 2));
+    assert_eq!((&files.index, files.check), (&Files::of("").index, Files::of("").check));
+    assert!(matches!(&*settings(b"example.com", b"/blog/1").steps, [Step::Redirect(_)]));
+    let staging = settings(b"staging.example.com", b"/v1/a");
+    assert_eq!(staging.rates.len(), 2);
+    assert!(staging.access.admits([10, 0, 0, 1].into()) && !staging.access.admits([127, 0, 0, 1].into()));
+    // What it shows of [compress] is what the key alone means, but for the list of types, which it tells in words.
+    let usual = Compress::all();
+    assert_eq!((&files.compress.codings, files.compress.least), (&usual.codings, usual.least));
+    assert_ne!(staging.compress, www.compress);
 }
 
 /// What it says of `tls` is what holds where nothing is written, but for what has no default.
@@ -117,6 +141,21 @@ fn it_has_every_key_and_no_other() {
             "in `eab` of `acme`" => "listen.tls.acme.eab.",
             "in [[route]]" => "route.",
             "in `buffer` of [[route]]" => "route.buffer.",
+            "in `limits` of [[route]]" => "route.limits.",
+            "in `timeout` of [[route]]" => "route.timeout.",
+            "in `files` of [[route]]" => "route.files.",
+            "in `upstreams` of [[route]]" => "route.upstreams.",
+            "in `sticky` of [[route]]" => "route.sticky.",
+            "in `redirect` of [[route]]" => "route.redirect.",
+            "in `respond` of [[route]]" => "route.respond.",
+            "in `auth` of [[route]]" => "route.auth.",
+            "in `rate` of [[route]]" => "route.rate.",
+            "in `fields` of [[route]]" => "route.fields.",
+            "in `request` of `fields`" => "route.fields.request.",
+            "in `response` of `fields`" => "route.fields.response.",
+            "in `cors` of [[route]]" => "route.cors.",
+            "in `compress` of [[route]]" => "route.compress.",
+            "in [compress]" => "compress.",
             "in [limits]" => "limits.",
             "in [buffer]" => "buffer.",
             "in [disk]" => "disk.",
@@ -157,9 +196,23 @@ fn it_names_the_statuses_that_may_have_a_page() {
 /// Every key below a table, by its path.
 fn collect(above: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
-        // Names of upstreams, processes and variables, and statuses, are not keys of ours.
-        let is_ours =
-            !matches!(above, "upstream." | "error_pages." | "process." | "process.NAME.environment.");
+        // Names of upstreams, processes, variables, fields, users and the like, and statuses, are not keys of ours.
+        let is_ours = !matches!(
+            above,
+            "upstream."
+                | "error_pages."
+                | "process."
+                | "process.NAME.environment."
+                | "route.header."
+                | "route.query."
+                | "route.sendfile."
+                | "route.auth.users."
+                | "route.files.types."
+                | "route.fields.request.set."
+                | "route.fields.request.add."
+                | "route.fields.response.set."
+                | "route.fields.response.add."
+        );
         let name = if is_ours { key.get_ref() } else { "NAME" };
         let path = format!("{above}{name}");
         let below = format!("{path}.");

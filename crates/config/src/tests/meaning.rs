@@ -5,6 +5,7 @@ use super::{assert_same, assert_wrong, right, upstream_of, wrong};
 use crate::document::Reader;
 use crate::model::*;
 use crate::problem::Source;
+use crate::routes::HostAndPath;
 use crate::tls::Redirect;
 use crate::web_server::WebServer;
 
@@ -132,7 +133,10 @@ fn reads_every_key() {
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.buffer, Buffer { request: false, response: false, memory: 0, disk: 2 << 30 });
-    assert_eq!(config.route_settings, [Route { buffer: config.buffer, ..Route::to(UpstreamId(0)) }]);
+    assert_eq!(
+        config.route_settings,
+        [Route { buffer: config.buffer, body_limit: config.limits.body, ..Route::to(UpstreamId(0)) }]
+    );
     assert_eq!(config.disk, Disk { directory: "/var/spool".into(), most: 1 << 40 });
     let fields = Fields { via: Some("edge-1".to_owned()), forwarded: true, underscores: true };
     assert_eq!(config.fields, fields);
@@ -225,8 +229,9 @@ fn a_route_keeps_bodies_in_its_own_way_key_by_key() {
         "#,
     );
     let all = Buffer { response: false, memory: 128 << 10, ..Buffer::default() };
-    let at =
-        |path: &[u8]| config.routes.find(b"", path).and_then(|id| config.route(id)).map(|route| route.buffer);
+    let at = |path: &[u8]| {
+        config.routes.find(&HostAndPath(b"", path)).and_then(|id| config.route(id)).map(|route| route.buffer)
+    };
     assert_eq!(at(b"/uploads/x"), Some(Buffer { request: false, memory: 1 << 20, ..all }));
     assert_eq!(at(b"/reports/x"), Some(Buffer { disk: 0, ..all }));
     assert_eq!(at(b"/"), Some(all));

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use crate::model::{Config, UpstreamId};
 use crate::problem::Problem;
+use crate::routes::HostAndPath;
 
 /// Parses a text that must be right.
 fn right(text: &str) -> Config {
@@ -52,7 +53,7 @@ fn assert_wrong(text: &str, at: (usize, usize), message: &str, instead: &str) {
 
 /// Where a request goes.
 fn upstream_of(config: &Config, host: &[u8], path: &[u8]) -> Option<UpstreamId> {
-    let route = config.routes.find(host, path)?;
+    let route = config.routes.find(&HostAndPath(host, path))?;
     config.route(route).expect("a route of this configuration").upstream()
 }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::file::{self, WrittenFile};
+use super::file::WrittenFile;
 use super::{Acme, Challenge, KeyKind, contact, directory, domain, eab};
 use crate::document::{Found, Section};
+use crate::path;
 use crate::problem::Problem;
 use crate::value::{self, describe};
 
@@ -45,10 +46,10 @@ fn table(section: Section<'_>) -> WrittenAcme {
     let domains = domains(&section);
     let contact = contact::read(&section);
     let directory = section.or("directory", Acme::DIRECTORY.to_owned(), directory::read);
-    let store = section.read("store", |value| file::directory(value, from, Acme::STORE));
+    let store = section.read("store", |value| path::directory(value, from, Acme::STORE));
     let challenges = challenges(&section);
     let authorities =
-        section.read("authorities", |value| file::file(value, from, "/etc/vestibule/authority.pem"));
+        section.read("authorities", |value| path::file(value, from, "/etc/vestibule/authority.pem"));
     let key = section.or("key", KeyKind::Ecdsa, value::one_of(KEYS));
     let eab = eab::read(&section);
     if directory == Acme::DIRECTORY {

@@ -3,8 +3,9 @@
 use toml::de::DeValue;
 
 use super::ClientAuthority;
-use super::file::{self, WrittenFile};
+use super::file::WrittenFile;
 use crate::document::Section;
+use crate::path;
 use crate::problem::Problem;
 use crate::value::{self, describe};
 
@@ -23,7 +24,7 @@ pub(super) fn read(tls: &Section<'_>) -> Option<WrittenClient> {
 
 fn table(section: Section<'_>) -> Option<WrittenClient> {
     let directory = section.reader().source().directory();
-    let path = |value: &DeValue<'_>| file::file(value, directory, "/etc/vestibule/clients.pem");
+    let path = |value: &DeValue<'_>| path::file(value, directory, "/etc/vestibule/clients.pem");
     let authorities = section.read("authorities", path);
     let required = section.or("required", true, required);
     let revoked = section.read("revoked", path);

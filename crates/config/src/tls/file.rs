@@ -6,62 +6,20 @@ use toml::de::DeValue;
 
 use super::certbot;
 use crate::document::Found;
+use crate::path;
 use crate::problem::Problem;
-use crate::value;
 
 /// A path, and where it is written.
 pub(crate) type WrittenFile = Found<PathBuf>;
 
 /// The path of a certificate with its chain.
 pub(super) fn certificate(value: &DeValue<'_>, directory: &Path) -> Result<PathBuf, Problem> {
-    let path = file(value, directory, "/etc/vestibule/fullchain.pem")?;
+    let path = path::file(value, directory, "/etc/vestibule/fullchain.pem")?;
     certbot::refuse(value.as_str(), certbot::FULLCHAIN).map_or(Ok(path), Err)
 }
 
 /// The path of a private key.
 pub(super) fn key(value: &DeValue<'_>, directory: &Path) -> Result<PathBuf, Problem> {
-    let path = file(value, directory, "/etc/vestibule/privkey.pem")?;
+    let path = path::file(value, directory, "/etc/vestibule/privkey.pem")?;
     certbot::refuse(value.as_str(), certbot::PRIVKEY).map_or(Ok(path), Err)
-}
-
-/// A path from the root, or from the `directory` of the configuration: certificates often lie beside it. What is there is
-/// not looked at.
-pub(super) fn file(value: &DeValue<'_>, directory: &Path, example: &str) -> Result<PathBuf, Problem> {
-    let text = value::text(value, example)?;
-    let wrong = |message: String, instead: String| Err(Problem::new(message).instead(instead));
-    if text.contains("-----BEGIN ") {
-        // It may be a secret: it is not shown once more.
-        return wrong(
-            "this is what is in a file, not its path".to_owned(),
-            format!("save it as a file, and write its path, such as \"{example}\""),
-        );
-    }
-    if text.is_empty() || text.ends_with('/') {
-        return wrong(
-            format!("{text:?} is not the path of a file"),
-            format!("write one such as \"{example}\""),
-        );
-    }
-    if text.contains('\0') {
-        return wrong("a path cannot have a NUL byte in it".to_owned(), format!("write \"{example}\""));
-    }
-    if let Some((_, path)) = text.split_once("://") {
-        return wrong(format!("{text:?} is a URL, not a path"), format!("write a path, such as {path:?}"));
-    }
-    if text.starts_with('~') || text.starts_with('$') {
-        return wrong(
-            format!("{text:?} does not say where it is: only a shell knows that"),
-            format!("write the path from the root, such as \"{example}\""),
-        );
-    }
-    // An absolute path stays what it is.
-    Ok(directory.join(text))
-}
-
-/// The path of a directory, as [`file()`].
-pub(super) fn directory(value: &DeValue<'_>, from: &Path, example: &str) -> Result<PathBuf, Problem> {
-    match value.as_str().map(|text| text.trim_end_matches('/')) {
-        Some(text) if !text.is_empty() => file(&DeValue::String(text.into()), from, example),
-        _ => file(value, from, example),
-    }
 }
