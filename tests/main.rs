@@ -10,6 +10,7 @@ mod support;
 
 mod access_log;
 mod acme;
+mod actions;
 mod answers;
 mod bad_input;
 mod buffering;

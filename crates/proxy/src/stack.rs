@@ -15,6 +15,7 @@ use crate::max_forwards::max_forwards;
 use crate::request::Request;
 use crate::request_id::RequestId;
 use crate::respond::{self, Own};
+use crate::shared::OfRoute;
 use crate::worker::{Plan, Scratch, Worker};
 use crate::{access, auth, cors, rate, split};
 
@@ -60,8 +61,9 @@ impl Record {
 
 /// Answers one request.
 ///
-/// Each layer lets it go on or answers it itself. How often somebody may come stands before the password, so that it bounds the guessing
-/// of passwords too; a preflight stands before it, because browsers send none with one.
+/// Each layer lets it go on or answers it itself. CORS comes first in a route: what it says belongs on refusals too, or no script could
+/// read them, and browsers send no password with a preflight. How often somebody may come stands before the password, so that it
+/// bounds the guessing of passwords too.
 pub async fn stack(
     (worker, plan): (&Worker, &Plan),
     request: &Request<'_>,
@@ -74,18 +76,16 @@ pub async fn stack(
     let way = async {
         challenge(worker, request)?;
         end_here(config, request)?;
-        let (id, route) = find(config, request, &mut record)?;
+        let (id, route, shared) = find(plan, request, &mut record)?;
         client.limit_body(route.body_limit);
+        if let Some(cors) = &route.cors {
+            cors::apply(cors, request, &mut record.changes)?;
+        }
         access::check(config, route, record.client, request)?;
-        if let Some(shared) = plan.shared.route(id) {
-            rate::check(config, &shared.limits, record.client, request, &mut record.changes)?;
-            if let Some(cors) = &route.cors {
-                cors::apply(cors, request, &mut record.changes)?;
-            }
-            if let Some(auth) = &route.auth {
-                let verified = (&*plan.shared.verified, shared);
-                auth::check((config, auth), verified, request, client, &mut record.changes).await?;
-            }
+        rate::check(config, &shared.limits, record.client, request, &mut record.changes)?;
+        if let Some(auth) = &route.auth {
+            let verified = (&*plan.shared.verified, shared);
+            auth::check((config, auth), verified, request, client, &mut record.changes).await?;
         }
         let filled =
             Filled { request: *request, config, route: Some(id), client: record.client, id: &record.id };
@@ -130,16 +130,17 @@ pub async fn stack(
 }
 
 /// The route of a request; 404 where there is none.
-fn find<'c>(
-    config: &'c Config,
+fn find<'p>(
+    plan: &'p Plan,
     request: &Request<'_>,
     record: &mut Record,
-) -> ControlFlow<Own, (RouteId, &'c Route)> {
+) -> ControlFlow<Own, (RouteId, &'p Route, &'p OfRoute)> {
+    let config = &*plan.config;
     let host = request.head.host.of(request.bytes);
     let path = request.head.path(request.bytes);
     record.route = config.routes.find(host, path);
     record.changes.route = record.route;
-    match record.route.and_then(|id| Some((id, config.route(id)?))) {
+    match record.route.and_then(|id| Some((id, config.route(id)?, plan.shared.route(id)?))) {
         Some(found) => Continue(found),
         None => Break(respond::refused(config, 404, "no route", request)),
     }

@@ -11,7 +11,7 @@ use super::{Buffer, Files, Template, UpstreamId};
 
 /// What happens to the requests of one `[[route]]`; which ones they are, [`Routes`](crate::routes::Routes) knows.
 ///
-/// In this order: `access`, `auth`, `rates`, `rewrite`, then the `steps`.
+/// In this order: `cors`, `access`, `rates`, `auth`, `rewrite`, then the `steps`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// What it is called in logs and by `explain`: its host and path as they are written, such as `example.com/assets/*`.
