@@ -19,7 +19,6 @@ mod environment;
 mod error;
 mod error_page;
 mod expression;
-mod field_name;
 mod fields;
 mod glob;
 mod host;
@@ -43,7 +42,6 @@ mod web_server;
 
 pub use environment::check_environment;
 pub use error::Error;
-pub use field_name::{Change, Side, may_change};
 pub use model::*;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};

@@ -18,6 +18,7 @@ use crate::value;
 
 mod access;
 mod auth;
+mod changeable;
 pub(crate) mod compress;
 mod conditions;
 mod contents;

@@ -37,7 +37,11 @@ impl<'a> Filled<'a> {
 
     /// Where in the path each thing lies that the route's pattern caught.
     fn caught(&self) -> Vec<Range<usize>> {
-        Vec::new()
+        let mut ranges = Vec::new();
+        if let Some(route) = self.route {
+            self.config.routes.caught(route, self.path(), &mut ranges);
+        }
+        ranges
     }
 }
 
@@ -58,6 +62,7 @@ pub(crate) fn expand(template: &Template, filled: &Filled<'_>, out: &mut Vec<u8>
             }
             Part::Host => add(out, without_port(head.host.of(bytes))),
             Part::Path => add(out, filled.path()),
+            Part::Stripped(prefix) => add(out, Template::without(prefix, filled.path())),
             Part::Query => add(out, filled.query().unwrap_or_default()),
             Part::Uri => head.write_path_and_query(bytes, out),
             Part::Scheme => add(out, forwarded::scheme(&filled.request)),

@@ -7,6 +7,7 @@ use vestibule_config::{Config, Route, RouteId, Step};
 use vestibule_http1::Method;
 use vestibule_upstream::{Answer, Client, Trace};
 
+use crate::asked::OfRequest;
 use crate::changes::Changes;
 use crate::expand::{Filled, rewritten};
 use crate::forward::{About, forward};
@@ -136,9 +137,7 @@ fn find<'p>(
     record: &mut Record,
 ) -> ControlFlow<Own, (RouteId, &'p Route, &'p OfRoute)> {
     let config = &*plan.config;
-    let host = request.head.host.of(request.bytes);
-    let path = request.head.path(request.bytes);
-    record.route = config.routes.find(host, path);
+    record.route = config.routes.find(&OfRequest { request, client: record.client });
     record.changes.route = record.route;
     match record.route.and_then(|id| Some((id, config.route(id)?, plan.shared.route(id)?))) {
         Some(found) => Continue(found),

@@ -2,6 +2,7 @@
 
 use toml::de::DeValue;
 
+use super::changeable::{Change, Side, may_change};
 use super::name;
 use super::template::{self, Catches};
 use crate::document::{Section, Written};
@@ -14,17 +15,18 @@ const RESPONSE: &str = "in `response` of `fields`";
 /// The changes to requests, and those to answers.
 pub(super) fn read(section: &Section<'_>, catches: &Catches) -> (FieldChanges, FieldChanges) {
     let section = section.section("fields", "in `fields` of [[route]]");
-    let request = changes(section.section("request", REQUEST), catches);
-    let response = changes(section.section("response", RESPONSE), catches);
+    let request = changes(section.section("request", REQUEST), Side::Request, catches);
+    let response = changes(section.section("response", RESPONSE), Side::Response, catches);
     section.finish();
     (request, response)
 }
 
-fn changes(section: Section<'_>, catches: &Catches) -> FieldChanges {
-    let set = named(&section, "set", catches);
-    let add = named(&section, "add", catches);
+fn changes(section: Section<'_>, side: Side, catches: &Catches) -> FieldChanges {
+    let set = named(&section, ("set", Change::Set), side, catches);
+    let add = named(&section, ("add", Change::Add), side, catches);
     let remove = section.one_or_list("remove", |value| {
-        name::changeable(crate::value::text(value, "X-Powered-By")?).map(str::to_ascii_lowercase)
+        let name = name::field(crate::value::text(value, "X-Powered-By")?)?;
+        may_change(side, Change::Remove, name).map(|()| name.to_ascii_lowercase())
     });
     for found in &remove {
         if set.iter().any(|(name, _)| name.eq_ignore_ascii_case(&found.value)) {
@@ -39,14 +41,20 @@ fn changes(section: Section<'_>, catches: &Catches) -> FieldChanges {
 }
 
 /// The fields below a key, each with a text or, below `add`, a list of them.
-fn named(section: &Section<'_>, key: &'static str, catches: &Catches) -> Vec<(String, Template)> {
+fn named(
+    section: &Section<'_>,
+    (key, change): (&'static str, Change),
+    side: Side,
+    catches: &Catches,
+) -> Vec<(String, Template)> {
     let below = match key {
         "set" => section.section("set", "in `set` of `fields`"),
         _ => section.section("add", "in `add` of `fields`"),
     };
     let mut fields: Vec<(String, Template)> = Vec::new();
     for (written, value) in below.entries() {
-        if let Err(problem) = name::changeable(&written.value) {
+        let checked = name::field(&written.value).and_then(|name| may_change(side, change, name));
+        if let Err(problem) = checked {
             section.report(written.span, problem);
             continue;
         }
