@@ -14,7 +14,8 @@ pub(crate) fn fits(pattern: &str, path: &[u8]) -> bool {
 fn matches(pattern: &[u8], path: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
     // Where to go on in the pattern, and from where in the path, when it does not fit.
-    let (mut star, mut stars): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    let mut star: Option<(usize, usize)> = None;
+    let mut stars: Option<(usize, usize)> = None;
     loop {
         if pattern.get(at..at + 2) == Some(b"**") {
             (stars, star) = (Some((at + 2, seen)), None);

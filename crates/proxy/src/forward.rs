@@ -14,6 +14,7 @@ use crate::forwarded;
 use crate::max_forwards::write_max_forwards;
 use crate::request::Request;
 use crate::request_id::RequestId;
+use crate::sendfile;
 use crate::worker::{Scratch, Worker};
 
 /// Sends `request` to `upstream` and brings its answer.
@@ -33,6 +34,7 @@ pub(crate) async fn forward(
     outgoing.clear();
     body.clear();
     write_head(outgoing, request, about, upstream.keeps_connections());
+    sendfile::announce(outgoing, &route.sendfile);
     let reading = Reading { buffer: &route.buffer, most: route.body_limit, store: &worker.store, upstream };
     let (head_len, rest) = reading.read(request.head.framing, outgoing, body, client).await?;
     let mut outgoing = Outgoing {

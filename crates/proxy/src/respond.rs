@@ -117,6 +117,14 @@ pub(crate) fn refused(config: &Config, status: u16, why: &'static str, request: 
     own
 }
 
+/// The answer to a method that files do not have.
+pub(crate) fn only_read(config: &Config, request: &Request<'_>) -> Own {
+    let mut own = answer(config, 405, &Accept::of(request), None);
+    own.allow = Some("GET, HEAD");
+    own.why = Cow::Borrowed("a file is only read");
+    own
+}
+
 /// The answer to OPTIONS that is meant for us (RFC 9110 9.3.7).
 pub(crate) fn options() -> Own {
     Own { allow: Some(ALLOW), ..Own::new(200, "", Body::Made(Vec::new())) }

@@ -18,7 +18,7 @@ use crate::request_id::RequestId;
 use crate::respond::{self, Own};
 use crate::shared::OfRoute;
 use crate::worker::{Plan, Scratch, Worker};
-use crate::{access, auth, cors, rate, split};
+use crate::{access, auth, cors, files, rate, sendfile, split};
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum Response {
     Upstream(Answer),
     /// Ours.
     Own(Own),
+    /// A file.
+    File(vestibule_files::Answer),
 }
 
 /// What is known about a request beside its answer; for the access log.
@@ -91,10 +93,17 @@ pub async fn stack(
         let filled =
             Filled { request: *request, config, route: Some(id), client: record.client, id: &record.id };
         let target = route.rewrite.as_ref().map(|template| rewritten(template, &filled));
-        for step in &route.steps {
+        let mut steps = route.steps.iter().peekable();
+        while let Some(step) = steps.next() {
             match step {
-                // Nothing found: the next.
-                Step::Files(_) => {}
+                Step::Files(files) => {
+                    let path = target.as_deref().map_or(request.head.path(request.bytes), without_query);
+                    let is_last = steps.peek().is_none();
+                    let found = files::answer((worker, config), files, path, request, is_last).await;
+                    if let Some(response) = found {
+                        return Continue(response);
+                    }
+                }
                 Step::Redirect(to) => return Break(respond::redirected(to, &filled)),
                 Step::Respond(fixed) => return Break(respond::fixed(config, fixed, request)),
                 Step::Upstream(split) => {
@@ -111,7 +120,8 @@ pub async fn stack(
                     return match sent.await {
                         Ok(answer) => {
                             chosen.write_cookie(split, request, &mut record.changes.lines);
-                            Continue(Response::Upstream(answer))
+                            let places = route.sendfile.as_slice();
+                            Continue(sendfile::take((worker, config), places, request, answer).await)
                         }
                         Err(error) => {
                             upstream.count_failure(&error);
@@ -143,6 +153,10 @@ fn find<'p>(
         Some(found) => Continue(found),
         None => Break(respond::refused(config, 404, "no route", request)),
     }
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|&byte| byte == b'?').next().unwrap_or_default()
 }
 
 /// The answer to an ACME challenge that stands now, on whatever listener it is asked for: authorities follow a redirect to https. Others may

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use vestibule_config::{Config, Limits};
+use vestibule_files::Shelf;
 use vestibule_http1::RequestHead;
 use vestibule_tls::Challenges;
 use vestibule_upstream::{Store, Upstream};
 
 use crate::access_log::AccessLog;
 use crate::shared::Shared;
+
+/// Most bytes of files in memory, of all workers together.
+const SHELF: usize = 64 << 20;
 
 /// What a reload replaces, as one worker has it. A request keeps the plan that it began with.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub struct Worker {
     plan: RefCell<Rc<Plan>>,
     /// Where bodies go that memory does not take.
     pub store: Arc<Store>,
+    /// The files that it has at hand.
+    pub shelf: Shelf,
     /// The answers to ACME challenges that stand now.
     pub challenges: Arc<Challenges>,
     /// Where its access log lines go.
@@ -50,8 +56,10 @@ impl Worker {
         challenges: Arc<Challenges>,
         access_log: AccessLog,
     ) -> Self {
+        let shelf = Shelf::new(SHELF / plan.config.workers);
         Worker {
             id,
+            shelf,
             plan: RefCell::new(Rc::new(plan)),
             store,
             challenges,
@@ -76,6 +84,8 @@ impl Worker {
     /// From now on serves by `plan`. Requests under way end by the one that they began with.
     pub fn replace(&self, plan: Plan) {
         self.plan.replace(Rc::new(plan));
+        // What it has is known by what the old plan says of it.
+        self.shelf.clear();
     }
 
     /// A number that no other request of the process has.

@@ -1,6 +1,7 @@
 //! A client's connection: a bare socket, or one that speaks TLS.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -93,6 +94,45 @@ impl Sink for ClientStream {
     #[inline]
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self).poll_write(cx, bytes)
+    }
+
+    fn poll_send_both(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &self.tls {
+            None => {
+                let both = [IoSlice::new(first), IoSlice::new(second)];
+                Pin::new(&mut self.socket).poll_write_vectored(cx, &both)
+            }
+            Some(_) => self.poll_send(cx, if first.is_empty() { second } else { first }),
+        }
+    }
+
+    fn poll_send_before(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &self.tls {
+            None => self.socket.poll_write_first(cx, bytes),
+            Some(_) => self.poll_send(cx, bytes),
+        }
+    }
+
+    fn sends_files(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        match &self.tls {
+            None => self.socket.poll_send_file(cx, file, offset, count),
+            Some(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
     }
 
     #[inline]

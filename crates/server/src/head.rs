@@ -186,6 +186,65 @@ pub(crate) fn write_own<'a>(
     rest
 }
 
+/// Writes the head of an answer from files.
+pub(crate) fn write_file(
+    out: &mut Vec<u8>,
+    answer: &vestibule_files::Answer,
+    asked: Asked<'_>,
+    keep_alive: bool,
+    worker: &Worker,
+) {
+    status_line(out, answer.status, b"");
+    worker.write_date(out, SystemTime::now());
+    if asked.changed.is_nothing() {
+        out.extend_from_slice(&answer.lines);
+        if let Some(hsts) = asked.hsts.filter(|_| !has_line(&answer.lines, HSTS)) {
+            field(out, HSTS, hsts.as_bytes());
+        }
+    } else {
+        lines_of_file(answer, asked, |name, value| field(out, name, value));
+    }
+    if let Some(length) = answer.length {
+        number_field(out, b"Content-Length", length);
+    }
+    end(out, asked, keep_alive);
+}
+
+/// Hands name and value of each line of an answer from files to `each`, with the route's changes.
+pub(crate) fn lines_of_file(
+    answer: &vestibule_files::Answer,
+    asked: Asked<'_>,
+    mut each: impl FnMut(&[u8], &[u8]),
+) {
+    let changed = asked.changed;
+    let hsts = asked.hsts.filter(|_| !changed.drops(HSTS) && !has_line(&answer.lines, HSTS));
+    for (name, value) in fields(&answer.lines).filter(|(name, _)| !changed.drops(name)) {
+        each(name, value);
+    }
+    if let Some(hsts) = hsts {
+        each(HSTS, hsts.as_bytes());
+    }
+    let has = |name: &[u8]| {
+        (hsts.is_some() && name.eq_ignore_ascii_case(HSTS))
+            || has_line(&answer.lines, name) && !changed.drops(name)
+    };
+    changed.add(has, each);
+}
+
+/// Name and value of each of these lines, which were written in the one form.
+fn fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.filter_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        Some((line.get(..colon)?, line.get(colon + 1..)?.trim_ascii()))
+    })
+}
+
+/// Whether the lines, which may come from an application, have a field of that name.
+pub(crate) fn has_line(lines: &[u8], name: &[u8]) -> bool {
+    fields(lines).any(|(found, _)| found.eq_ignore_ascii_case(name))
+}
+
 fn end(out: &mut Vec<u8>, asked: Asked<'_>, keep_alive: bool) {
     match (keep_alive, asked.version) {
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),

@@ -8,6 +8,7 @@ use vestibule_upstream::Answer;
 
 use crate::connection::Next;
 use crate::exchange::{End, Exchange};
+use crate::file_body::{Delivery, DeliveryError};
 use crate::head::{self, Asked, BodyFraming};
 use crate::inbound::Inbound;
 use crate::outflow::{Outflow, WriteError, write_all, write_with};
@@ -29,6 +30,7 @@ impl<'a> Exchange<'a> {
         }
         match response {
             Response::Own(own) => self.respond_own(&own, inbound, out).await,
+            Response::File(answer) => self.respond_file(&answer, inbound, out).await,
             Response::Upstream(answer) => {
                 // While the application still takes the body from the client, it is not ours to skip.
                 let may_keep = self.request.head.keep_alive
@@ -76,6 +78,44 @@ impl<'a> Exchange<'a> {
                 }
             }
             Err(error) => self.fail(&error),
+        }
+    }
+
+    async fn respond_file(
+        &mut self,
+        answer: &vestibule_files::Answer,
+        mut inbound: Inbound<'_>,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        self.status = answer.status;
+        let is_read = inbound.is_read();
+        let keep = self.request.head.keep_alive && is_read && !self.house.is_draining();
+        head::write_file(out, answer, self.asked(), keep, &self.house.worker);
+        let head_len = out.len() as u64;
+        let mut delivery = Delivery::new(inbound.stream, out, &self.house.limits());
+        let outcome = delivery.deliver(&answer.body).await;
+        self.sent = delivery.written().saturating_sub(head_len);
+        match outcome {
+            Ok(()) => {
+                self.log(Outcome::Answered, "");
+                match (keep, is_read) {
+                    (true, _) => Next::Park,
+                    (false, true) => Next::Close,
+                    (false, false) => Next::Linger,
+                }
+            }
+            Err(DeliveryError::Client(error)) => {
+                if error == WriteError::Slow {
+                    // Else the kernel would keep what was written for as long as the client likes.
+                    inbound.stream.reset_on_close();
+                }
+                self.fail(&error)
+            }
+            // What is missing of the promised length tells the client.
+            Err(DeliveryError::Broken(why)) => {
+                self.log(Outcome::Broken, &why.to_string());
+                Next::Abort
+            }
         }
     }
 

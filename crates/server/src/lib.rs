@@ -5,6 +5,7 @@ mod census;
 mod client_stream;
 mod connection;
 mod exchange;
+mod file_body;
 mod handshake;
 mod head;
 mod house;

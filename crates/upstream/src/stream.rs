@@ -3,9 +3,9 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket.
@@ -79,6 +79,57 @@ impl Stream {
             Stream::Tcp(stream) => send(stream, bytes, flags)?,
             Stream::Unix(stream) => send(stream, bytes, flags)?,
         })
+    }
+
+    /// Writes what the kernel takes of `bytes`, and says that more follows at once: it need not go out by itself (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn poll_write_first(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        use rustix::net::{SendFlags, send};
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
+        self.poll_take(cx, |socket| Ok(send(socket, bytes, flags)?))
+    }
+
+    /// Has the kernel send up to `count` bytes of `file` from `offset` on, which do not come through our memory (sendfile(2)).
+    /// Gives how many; 0 where the file ends before. What the kernel does not have in its memory it waits for.
+    ///
+    /// # Errors
+    /// The socket's, or the file's.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut at = offset;
+        self.poll_take(cx, |socket| Ok(rustix::fs::sendfile(socket, file, Some(&mut at), count)?))
+    }
+
+    /// Has `write` write when the kernel may take something, until it did or failed.
+    fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let outcome = match self {
+                Stream::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || write(stream.as_fd()))
+                }
+                Stream::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || write(stream.as_fd()))
+                }
+            };
+            match outcome {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
     }
 
     /// Ready when there is something to read: bytes, the end, or an error.

@@ -7,7 +7,7 @@ use vestibule_http1::{BodyLength, Method, Name, ResponseHead};
 use vestibule_http2::FieldBlock;
 use vestibule_proxy::{Own, Worker};
 
-use crate::head::{Asked, HSTS, has_field, own_fields, passes};
+use crate::head::{Asked, HSTS, has_field, lines_of_file, own_fields, passes};
 
 /// Adds those of an application's answer.
 pub(super) fn of_answer(
@@ -60,6 +60,20 @@ pub(super) fn of_answer(
 /// Adds those of an answer of our own.
 pub(super) fn of_own(block: &mut FieldBlock<'_>, own: &Own, asked: Asked<'_>, worker: &Worker) {
     own_fields(own, asked, worker, |name, value| block.field(name, value));
+}
+
+/// Adds those of an answer from files.
+pub(super) fn of_file(
+    block: &mut FieldBlock<'_>,
+    answer: &vestibule_files::Answer,
+    asked: Asked<'_>,
+    worker: &Worker,
+) {
+    worker.with_date(SystemTime::now(), |date| block.field(b"date", date));
+    lines_of_file(answer, asked, |name, value| block.field(name, value));
+    if let Some(length) = answer.length {
+        block.number(b"content-length", length);
+    }
 }
 
 /// The lines of a head or of trailers as HTTP/1 has them, without their ends.

@@ -12,6 +12,7 @@ use super::inbound::Inbound;
 use super::outlet::Outlet;
 use super::tunnel::Ends;
 use crate::exchange::{End, Exchange};
+use crate::file_body::{Delivery, DeliveryError};
 use crate::head::{Asked, BodyFraming};
 use crate::outflow::{FLUSH, Outflow, WriteError, write_all, write_with};
 use crate::tunnel;
@@ -86,6 +87,12 @@ impl Exchange<'_> {
                     Err(error) => error,
                 }
             }
+            Response::File(answer) => {
+                match self.respond_file_on(&answer, &mut inbound.outlet, out, asked).await {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
+            }
             Response::Upstream(answer) => {
                 asked.takes_trailers = self.request.head.takes_trailers(self.request.bytes);
                 match self.respond_upstream_on(answer, &mut inbound, out, asked, kind).await {
@@ -101,6 +108,39 @@ impl Exchange<'_> {
                 self.log(Outcome::ClientSlow, "the client did not take its answer");
             }
         }
+    }
+
+    /// The same for an answer from files, but for the log of a client that does not take it.
+    async fn respond_file_on(
+        &mut self,
+        answer: &vestibule_files::Answer,
+        outlet: &mut Outlet<'_>,
+        out: &mut Vec<u8>,
+        asked: Asked<'_>,
+    ) -> Result<(), WriteError> {
+        self.status = answer.status;
+        let is_empty = matches!(answer.body, vestibule_files::Body::None);
+        let fields = |block: &mut vestibule_http2::FieldBlock<'_>| {
+            head::of_file(block, answer, asked, &self.house.worker);
+        };
+        outlet.head(answer.status, fields, is_empty).await?;
+        if !is_empty {
+            outlet.left = answer.length;
+            let mut delivery = Delivery::new(outlet, out, &self.house.limits());
+            let outcome = delivery.deliver(&answer.body).await;
+            self.sent = delivery.written();
+            match outcome {
+                Ok(()) => {}
+                Err(DeliveryError::Client(error)) => return Err(error),
+                Err(DeliveryError::Broken(why)) => {
+                    // Closed without its end, the stream is reset (INTERNAL_ERROR): nobody takes what came for the whole.
+                    self.log(Outcome::Broken, &why.to_string());
+                    return Ok(());
+                }
+            }
+        }
+        self.log(Outcome::Answered, "");
+        Ok(())
     }
 
     /// The same for an application's answer, but for the log of a client that does not take it.
