@@ -30,6 +30,7 @@ mod kept;
 mod kill;
 mod launch;
 mod limits;
+mod members;
 mod memory;
 mod proxy_protocol;
 mod real_clients;

@@ -10,6 +10,8 @@ use crate::model::{ListenAddress, UpstreamAddress};
 use crate::problem::Problem;
 use crate::value;
 
+mod name;
+
 /// Longest path that fits `sockaddr_un` with the zero byte that ends it.
 pub(crate) const LONGEST_PATH: usize = 107;
 
@@ -38,7 +40,11 @@ impl FromStr for ListenAddress {
 
 /// An address to connect to.
 pub(crate) fn upstream(value: &DeValue<'_>) -> Result<UpstreamAddress, Problem> {
-    match address(value, "unix:/tmp/web_server.sock")? {
+    let example = "unix:/tmp/web_server.sock";
+    if let Some(found) = value.as_str().and_then(name::read) {
+        return found;
+    }
+    match address(value, example)? {
         Address::Unix(path) => Ok(UpstreamAddress::Unix(path)),
         Address::Tcp(address) if address.port() == 0 => {
             Err(Problem::new("nothing can be reached on port 0").instead("write a port from 1 to 65535"))
@@ -54,8 +60,9 @@ pub(crate) fn upstream(value: &DeValue<'_>) -> Result<UpstreamAddress, Problem> 
 
 fn address(value: &DeValue<'_>, example: &str) -> Result<Address, Problem> {
     if let DeValue::Array(_) = value {
-        return Err(Problem::new("several addresses are not supported yet")
-            .instead(format!("write one, such as \"{example}\"")));
+        return Err(Problem::new("this is one address, not a list").instead(format!(
+            "write one, such as \"{example}\"; an upstream may have several in `addresses`"
+        )));
     }
     let text = value::text(value, example)?;
     if let Some(path) = text.strip_prefix("unix:") {

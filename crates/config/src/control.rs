@@ -28,8 +28,9 @@ pub(crate) fn read(
     let Some(found) = socket else { return (Control::default(), None) };
     let listens =
         |listener: &&ReadListener| listener.meaning.address == ListenAddress::Unix(found.value.clone());
+    let there = UpstreamAddress::Unix(found.value.clone());
     let serves =
-        |upstream: &&ReadUpstream| upstream.meaning.address == UpstreamAddress::Unix(found.value.clone());
+        |upstream: &&ReadUpstream| upstream.meaning.members.iter().any(|member| member.address == there);
     let taken = if listeners.iter().any(|listener| listens(&listener)) {
         Some("the public comes in there".to_owned())
     } else {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::{
-    Access, AccessFormat, Buffer, Coding, Compress, Config, Disk, FieldChanges, Fields, Files, Health, Hold,
-    Limits, Links, ListenAddress, Listener, Log, LogOutput, Route, RouteId, RouteTimeouts, Server, Split,
-    Step, Timeouts, Upstream, UpstreamAddress, UpstreamId,
+    Access, AccessFormat, Balance, Buffer, Coding, Compress, Config, Disk, Dns, FieldChanges, Fields, Files,
+    Health, Hold, Limits, Links, ListenAddress, Listener, Log, LogOutput, Member, Route, RouteId,
+    RouteTimeouts, Server, Split, Step, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
 use crate::problem::Problems;
@@ -51,6 +51,7 @@ impl Config {
             limits: Limits::default(),
             buffer: Buffer::default(),
             disk: Disk::default(),
+            dns: Dns::default(),
             fields: Fields::default(),
             error_pages: Vec::new(),
             log: Log::default(),
@@ -170,7 +171,8 @@ impl Upstream {
     pub(crate) fn at(web_server: &WebServer) -> Self {
         Self {
             name: "app".to_owned(),
-            address: UpstreamAddress::Unix(web_server.socket.clone()),
+            members: vec![Member::at(UpstreamAddress::Unix(web_server.socket.clone()))],
+            balance: Balance::Least,
             pid_file: Some(web_server.pid_file.clone()),
             server: Server::Auto,
             in_flight: None,
@@ -252,6 +254,17 @@ impl Default for Disk {
     fn default() -> Self {
         // Not /tmp, which is memory on many machines (file-hierarchy(7)).
         Self { directory: PathBuf::from("/var/tmp"), most: 8 << 30 }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            timeout: Duration::from_secs(5),
+            least_ttl: Duration::from_secs(1),
+            most_ttl: Duration::from_secs(300),
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub fn check_environment(config: &Config) -> Vec<Problem> {
         }
     }
     for (index, upstream) in config.upstreams.iter().enumerate() {
-        if let UpstreamAddress::Unix(path) = &upstream.address {
+        for member in &upstream.members {
+            let UpstreamAddress::Unix(path) = &member.address else { continue };
             // Its directory may come with the application (systemd's RuntimeDirectory); a file there may not.
             let parent =
                 path.parent().filter(|parent| fs::metadata(parent).is_ok_and(|found| !found.is_dir()));

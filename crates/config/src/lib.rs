@@ -14,6 +14,7 @@ mod buffer;
 mod conditions;
 mod control;
 mod defaults;
+mod dns;
 mod document;
 mod environment;
 mod error;

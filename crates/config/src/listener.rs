@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::address;
 use crate::document::{Reader, Section, Written};
-use crate::model::{ListenAddress, Listener, UpstreamAddress};
+use crate::model::{ListenAddress, Listener, Member, UpstreamAddress};
 use crate::problem::Problem;
 use crate::tls::{self, WrittenTls};
 use crate::upstream::ReadUpstream;
@@ -160,7 +160,7 @@ pub(crate) fn refuse_forwarding_to_ourselves(
 ) {
     for listener in listeners {
         let Some(place) = &listener.address else { continue };
-        let ours = |upstream: &&ReadUpstream| match (&listener.meaning.address, &upstream.meaning.address) {
+        let ours = |member: &Member| match (&listener.meaning.address, &member.address) {
             (ListenAddress::Unix(ours), UpstreamAddress::Unix(theirs)) => ours == theirs,
             (ListenAddress::Tcp(ours), UpstreamAddress::Tcp(theirs)) => {
                 let everywhere = ours.ip().is_unspecified() && theirs.ip().is_loopback();
@@ -169,7 +169,7 @@ pub(crate) fn refuse_forwarding_to_ourselves(
             }
             _ => false,
         };
-        if let Some(upstream) = upstreams.iter().find(ours) {
+        if let Some(upstream) = upstreams.iter().find(|upstream| upstream.meaning.members.iter().any(ours)) {
             let name = &upstream.meaning.name;
             let problem = Problem::new(format!("this is where the upstream `{name}` listens"));
             reader.report(place.clone(), problem.instead("choose another address for the public side"));

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::buffer;
 use crate::control;
+use crate::dns;
 use crate::document::{Reader, Section};
 use crate::error_page::{self, WrittenPage};
 use crate::fields;
@@ -66,6 +67,7 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
         refuse_headers_of_nobody(reader, &listeners, &trusted_proxies);
     }
     let (disk, disk_directory) = disk(top.section("disk", "in [disk]"));
+    let dns = dns::read(reader, top.section("dns", "in [dns]"));
     let fields = fields::read(top.section("fields", "in [fields]"));
     let pages = error_page::read_all(reader, &top.section("error_pages", "in [error_pages]"));
     let (log, log_output) = log(top.section("log", "in [log]"));
@@ -102,6 +104,7 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
         limits,
         buffer,
         disk,
+        dns,
         fields,
         error_pages: Vec::new(),
         log,

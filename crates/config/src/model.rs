@@ -44,6 +44,8 @@ pub struct Config {
     pub buffer: Buffer,
     /// Where bodies go that memory does not take.
     pub disk: Disk,
+    /// How the names of members are looked up.
+    pub dns: Dns,
     /// What is added to the fields of a request, and what may pass.
     pub fields: Fields,
     /// The operator's own pages for the statuses that we answer with ourselves: at most one of a kind for each. Read by
@@ -111,8 +113,10 @@ pub enum ListenAddress {
 pub struct Upstream {
     /// The NAME.
     pub name: String,
-    /// Where the application listens.
-    pub address: UpstreamAddress,
+    /// The servers that run the application; never empty.
+    pub members: Vec<Member>,
+    /// How requests are spread over several members.
+    pub balance: Balance,
     /// Where the application writes its PID. Default `/tmp/web_server.pid` for the default address.
     pub pid_file: Option<PathBuf>,
     /// Which Rack server it is.
@@ -131,13 +135,99 @@ pub struct Upstream {
     pub maintenance: Option<PathBuf>,
 }
 
-/// An address to connect to.
+impl Upstream {
+    /// Where its first member listens: the only one, as a rule.
+    #[must_use]
+    pub fn address(&self) -> &UpstreamAddress {
+        const NOWHERE: &UpstreamAddress = &UpstreamAddress::Unix(PathBuf::new());
+        self.members.first().map_or(NOWHERE, |member| &member.address)
+    }
+
+    /// Its only address, if it has one that never means several servers.
+    #[must_use]
+    pub fn only_address(&self) -> Option<&UpstreamAddress> {
+        match self.members.as_slice() {
+            [Member { address: address @ (UpstreamAddress::Unix(_) | UpstreamAddress::Tcp(_)), .. }] => {
+                Some(address)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One of the servers behind an upstream, or several by one name: `"10.0.0.2:3000"`, or `{ address = "10.0.0.2:3000", weight = 3 }`
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Where it listens.
+    pub address: UpstreamAddress,
+    /// How much it gets beside the others. 1 to 1000, default 1.
+    pub weight: u32,
+    /// Whether it gets requests only while all others are away, ill or stopped. Default false.
+    pub backup: bool,
+    /// How long it is given fewer requests after it came back. Default the upstream's, which is 0.
+    pub slow_start: Duration,
+}
+
+impl Member {
+    /// The server at this address, with everything else as by default.
+    #[must_use]
+    pub fn at(address: UpstreamAddress) -> Self {
+        Self { address, weight: 1, backup: false, slow_start: Duration::ZERO }
+    }
+}
+
+/// How requests are spread over the members of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Balance {
+    /// `"least"`: of two drawn at random by weight, to the one with less in flight for its weight. The default.
+    Least,
+    /// `"random"`: drawn at random by weight.
+    Random,
+    /// `"hash:client"`: the same client to the same member, by its address.
+    Client,
+    /// `"hash:path"`: the same path, without the query, to the same member.
+    Path,
+    /// `"hash:field:NAME"`: the same value of this field, its name in lower case.
+    Field(String),
+    /// `"hash:cookie:NAME"`: the same value of this cookie.
+    Cookie(String),
+}
+
+/// An address to connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UpstreamAddress {
     /// `unix:/path`
     Unix(PathBuf),
-    /// `host:port`
+    /// `host:port` with an IP address
     Tcp(SocketAddr),
+    /// `name:port`: each address that the DNS has for the name (A, AAAA) is a member.
+    Name(String, u16),
+    /// `srv:_http._tcp.app.internal`: each server that the DNS has for the service (SRV, RFC 2782) is a member.
+    Srv(String),
+}
+
+impl std::fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Srv(name) => write!(f, "srv:{name}"),
+        }
+    }
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Who is asked; empty asks whom the system asks (`/etc/resolv.conf`). Default empty.
+    pub servers: Vec<SocketAddr>,
+    /// Longest that one question may take. Default 5 s.
+    pub timeout: Duration,
+    /// Shortest time between two questions for a name, whatever its TTL says. Default 1 s.
+    pub least_ttl: Duration,
+    /// Longest time between two questions for a name, whatever its TTL says. Default 5 min.
+    pub most_ttl: Duration,
 }
 
 /// A Rack server that we know how to treat.

@@ -4,13 +4,17 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
-use crate::address;
 use crate::document::{Found, Reader, Section};
 use crate::model::{Health, Hold, Server, Timeouts, Upstream};
 use crate::path_pattern;
 use crate::problem::Problem;
 use crate::value;
 use crate::web_server::WebServer;
+
+mod balance;
+mod members;
+
+use members::Members;
 
 const KIND: &str = "in [upstream.NAME]";
 
@@ -59,7 +63,7 @@ pub(crate) fn read_all(reader: &Reader, top: &Section<'_>, web_server: &WebServe
             continue;
         };
         let section = Section::new(reader, KIND, table, value.span());
-        if several && section.lacks("address") {
+        if several && section.lacks("address") && section.lacks("addresses") {
             let problem = Problem::new(format!("the upstream `{}` has no address", name.value));
             let instead = "write its `address`: the default one is for a single upstream";
             reader.report(name.span.clone(), problem.instead(instead));
@@ -90,11 +94,13 @@ fn read(
     web_server: &WebServer,
 ) -> ReadUpstream {
     let default = Upstream::at(web_server);
-    let usual = default.address.clone();
-    let address = section.read("address", address::upstream);
-    let (address, address_span) =
-        address.map_or((default.address, None), |found| (found.value, Some(found.span)));
+    let usual = default.members;
+    let Members { members, span: address_span } = members::read(reader, &section, &usual);
     let pid_file = section.read("pid_file", |value| value::path(value, "/tmp/web_server.pid"));
+    if let (Some(found), true) = (&pid_file, members::are_several(&members)) {
+        let problem = Problem::new("a PID file names one process, and this upstream has several members");
+        reader.report(found.span.clone(), problem.instead("leave `pid_file` out"));
+    }
     let maintenance =
         section.read("maintenance", |value| value::path(value, "/srv/app/public/maintenance.html"));
     let (maintenance, maintenance_span) =
@@ -103,8 +109,9 @@ fn read(
     let meaning = Upstream {
         name,
         // The default one belongs to the default address, written or not.
-        pid_file: pid_file.map(|found| found.value).or(default.pid_file.filter(|_| address == usual)),
-        address,
+        pid_file: pid_file.map(|found| found.value).or(default.pid_file.filter(|_| members == usual)),
+        members,
+        balance: section.or("balance", default.balance, balance::read),
         server: section.or("server", default.server, value::one_of(SERVERS)),
         in_flight: section.or("in_flight", default.in_flight, in_flight),
         hold: hold(section.section("hold", "in `hold` of [upstream.NAME]")),
@@ -113,9 +120,7 @@ fn read(
         timeout: timeouts(section.section("timeout", "in `timeout` of [upstream.NAME]")),
         maintenance,
     };
-    section.later("addresses", "several addresses are not supported: write `address` with one of them");
     section.later("tls", "leave it out: the application is reached in the clear");
-    section.later("balance", "leave it out: an upstream has one address");
     section.later("retry", "leave it out: what may be sent again safely, is");
     section.finish();
     ReadUpstream { meaning, name: name_span, address: address_span, maintenance: maintenance_span }

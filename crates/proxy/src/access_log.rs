@@ -134,6 +134,9 @@ struct Json<'a> {
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<&'a str>,
+    /// The server of several behind the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<&'a str>,
     outcome: Outcome,
     #[serde(skip_serializing_if = "str::is_empty")]
     why: &'a str,
@@ -166,6 +169,7 @@ fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
         attempts: record.trace.attempts,
         generation: record.trace.generation,
         upstream: entry.upstream,
+        member: record.trace.member.as_deref(),
         outcome: entry.outcome,
         why: entry.why,
         user_agent: head.field(bytes, Name::UserAgent).map(Text),

@@ -11,6 +11,7 @@ use crate::body::Reading;
 use crate::changes::Reworked;
 use crate::expand::Filled;
 use crate::forwarded;
+use crate::key::key;
 use crate::max_forwards::write_max_forwards;
 use crate::request::Request;
 use crate::request_id::RequestId;
@@ -46,6 +47,7 @@ pub(crate) async fn forward(
         is_unusual: request.head.is_unusual(request.bytes),
         store: &worker.store,
         timeout: timeouts(&upstream.config.timeout, &route.timeout),
+        key: key(&upstream.config.balance, request, about.client),
     };
     let ticket = Ticket { arrived: request.arrived, serial: request.serial };
     upstream.send(worker.id, ticket, &mut outgoing, client, trace).await

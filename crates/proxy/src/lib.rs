@@ -14,6 +14,7 @@ mod expand;
 mod files;
 mod forward;
 mod forwarded;
+mod key;
 mod log_file;
 mod max_forwards;
 mod page;

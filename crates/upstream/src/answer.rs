@@ -14,15 +14,15 @@ use crate::connection::{Connection, LONG_READ_SIZE, READ_SIZE};
 use crate::deadline::Deadline;
 use crate::error::{BodyError, Error};
 use crate::gate::Permit;
+use crate::member::Member;
 use crate::stream::Stream;
 use crate::upload::{LateUpload, Step};
-use crate::upstream::Upstream;
 
 /// An answer whose head is there. It carries the permit until its body has ended; dropped before, it closes the
 /// connection, which tells the application that nobody listens.
 #[derive(Debug)]
 pub struct Answer {
-    upstream: Arc<Upstream>,
+    member: Arc<Member>,
     worker: usize,
     connection: Option<Box<Connection>>,
     permit: Option<Permit>,
@@ -46,7 +46,7 @@ pub struct Answer {
 
 impl Answer {
     pub(crate) fn new(
-        upstream: Arc<Upstream>,
+        member: Arc<Member>,
         worker: usize,
         connection: Box<Connection>,
         permit: Permit,
@@ -60,7 +60,7 @@ impl Answer {
         };
         let used = connection.head.len;
         Answer {
-            upstream,
+            member,
             worker,
             connection: Some(connection),
             permit: Some(permit),
@@ -192,7 +192,7 @@ impl Answer {
                 Err(error)
                     if connection.head.body == BodyLength::UntilClose
                         && error.kind() == io::ErrorKind::ConnectionReset
-                        && self.upstream.is_unix() =>
+                        && self.member.is_unix() =>
                 {
                     return Poll::Ready(Ok(self.finish()));
                 }
@@ -241,9 +241,9 @@ impl Answer {
         if let Some(connection) = self.connection.take() {
             // Bytes behind the answer belong to nothing that was asked: never use such a connection again.
             if !connection.received.is_empty() {
-                self.upstream.distrust();
+                self.member.distrust();
             } else if connection.head.keep_alive {
-                self.upstream.keep(self.worker, connection);
+                self.member.keep(self.worker, connection);
             }
         }
         self.permit = None;

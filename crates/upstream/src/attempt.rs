@@ -1,7 +1,6 @@
 //! One attempt: one request on one connection, up to the head of its answer.
 
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -13,9 +12,9 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::interim;
 use crate::ledger::{End, Ledger};
+use crate::member::Member;
 use crate::send::{Outgoing, Rest};
 use crate::upload::{LateUpload, Step, Upload};
-use crate::upstream::Upstream;
 
 /// Why an attempt brought no answer.
 pub(crate) enum Failure {
@@ -27,7 +26,7 @@ pub(crate) enum Failure {
 
 /// One request on one connection, up to the head of its answer.
 pub(crate) struct Attempt<'a, 'r> {
-    upstream: &'a Arc<Upstream>,
+    member: &'a Member,
     pub(crate) connection: Option<Box<Connection>>,
     request: &'a mut Outgoing<'r>,
     ledger: &'a mut Ledger,
@@ -43,6 +42,8 @@ pub(crate) struct Attempt<'a, 'r> {
     interim_count: u32,
     pub(crate) deadline: Option<Deadline>,
     began: Option<Instant>,
+    /// The sample that it was last looked at for.
+    sampled: Option<u32>,
 }
 
 /// Interim answers (1xx) to one request; no honest application needs more than a few.
@@ -53,7 +54,7 @@ const SHORT: u64 = 64 * 1024;
 
 impl<'a, 'r> Attempt<'a, 'r> {
     pub(crate) fn new(
-        upstream: &'a Arc<Upstream>,
+        member: &'a Member,
         connection: Box<Connection>,
         request: &'a mut Outgoing<'r>,
         ledger: &'a mut Ledger,
@@ -74,7 +75,8 @@ impl<'a, 'r> Attempt<'a, 'r> {
             interim_count: 0,
             deadline: Some(deadline),
             began: None,
-            upstream,
+            member,
+            sampled: None,
         }
     }
 
@@ -272,8 +274,13 @@ impl<'a, 'r> Attempt<'a, 'r> {
         if !self.deadline.as_ref().is_some_and(Deadline::take_sample_due) {
             return;
         }
+        // Requests are woken for the sample of any member.
+        let number = self.member.samples.number();
+        if self.sampled.replace(number) == Some(number) {
+            return;
+        }
         if let (Some(began), Some(connection)) = (self.began, &self.connection) {
-            self.upstream.samples.saw(began.elapsed(), connection.stream.unread_by_peer());
+            self.member.samples.saw(began.elapsed(), connection.stream.unread_by_peer());
         }
     }
 }

@@ -6,6 +6,7 @@
 //! that we sent over a Unix socket. All in flight read, and more in line: it can take more. One that lies unread for
 //! longer than [`SETTLED`]: it cannot.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ const WINDOW: Duration = Duration::from_millis(180);
 pub(crate) struct Samples {
     /// Counts the samples asked for.
     number: AtomicU32,
+    /// The same, of all members of the upstream.
+    of_all: Arc<AtomicU32>,
     read: AtomicU32,
     unread: AtomicU32,
     /// Unread as well, but sent only just now.
@@ -41,10 +44,14 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Whether a sample was asked for that is not the one with the number `last`, which is brought up to date.
-    pub(crate) fn is_due(&self, last: &mut u32) -> bool {
-        let number = self.number.load(Ordering::Relaxed);
-        std::mem::replace(last, number) != number
+    /// Those of one member; `of_all` counts the samples of all of them.
+    pub(crate) fn new(of_all: Arc<AtomicU32>) -> Self {
+        Samples { of_all, ..Samples::default() }
+    }
+
+    /// The number of the sample asked for last.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Ordering::Relaxed)
     }
 
     /// One request in flight, sent `age` ago, of which the application has not read `unread` bytes.
@@ -62,6 +69,7 @@ impl Samples {
         self.unread.store(0, Ordering::Relaxed);
         self.young.store(0, Ordering::Relaxed);
         self.number.fetch_add(1, Ordering::Relaxed);
+        self.of_all.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -186,7 +194,7 @@ mod tests {
             if let Some(new) = estimate.update(&samples, load, now) {
                 cap = new;
             }
-            assert!(samples.is_due(&mut last));
+            assert_ne!(std::mem::replace(&mut last, samples.number()), samples.number());
             (0..cap).for_each(|n| samples.saw(SETTLED, Some(if n < can { 0 } else { 100 })));
             caps.push(cap);
         }
@@ -243,9 +251,9 @@ mod tests {
             assert_eq!(estimate.update(&samples, full, now), None);
             (0..5).for_each(|_| samples.saw(Duration::ZERO, Some(100)));
         }
-        assert!(samples.is_due(&mut last));
+        assert_ne!(std::mem::replace(&mut last, samples.number()), samples.number());
         let room = Load { is_waited_for: false, ..full };
         assert_eq!(estimate.update(&samples, room, now + WINDOW), None);
-        assert!(!samples.is_due(&mut last), "nothing is asked for");
+        assert_eq!(last, samples.number(), "nothing is asked for");
     }
 }

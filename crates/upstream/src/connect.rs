@@ -34,6 +34,10 @@ impl Target {
         Ok(match address {
             UpstreamAddress::Unix(path) => Target::Unix(SockAddr::unix(path)?),
             UpstreamAddress::Tcp(address) => Target::Tcp(*address),
+            // Looked up before it comes here.
+            UpstreamAddress::Name(..) | UpstreamAddress::Srv(_) => {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
         })
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::member::Member;
 use crate::signals::Reason;
-use crate::upstream::Upstream;
 
 /// A restart is over at the latest this long after the first answer, even if the line never empties.
 const LONGEST_TAIL: Duration = Duration::from_secs(5);
@@ -19,27 +19,27 @@ pub(crate) struct Episode {
 }
 
 impl Episode {
-    pub(crate) fn begin(upstream: &Upstream, why: &'static str) -> Self {
-        upstream.gate.take_holds();
+    pub(crate) fn begin(member: &Member, why: &'static str) -> Self {
+        member.gate.take_holds();
         Episode {
             began: Instant::now(),
             from: SystemTime::now(),
             why,
-            failures: upstream.signals.failures(),
+            failures: member.signals.tally.failures(),
             first_answer: None,
         }
     }
 
     /// Whether it answers again and nobody is left who waited for it.
-    pub(crate) fn is_over(&mut self, upstream: &Upstream) -> bool {
+    pub(crate) fn is_over(&mut self, member: &Member) -> bool {
         let answered = *self.first_answer.get_or_insert_with(Instant::now);
-        !upstream.gate.is_waited_for() || answered.elapsed() >= LONGEST_TAIL
+        !member.gate.is_waited_for() || answered.elapsed() >= LONGEST_TAIL
     }
 
     /// Writes the one event of this restart.
-    pub(crate) fn report(self, upstream: &Upstream) {
-        let holds = upstream.gate.take_holds();
-        let now = upstream.signals.failures();
+    pub(crate) fn report(self, member: &Member) {
+        let holds = member.gate.take_holds();
+        let now = member.signals.tally.failures();
         let failed: Vec<(&str, u64)> = Reason::ALL
             .iter()
             .zip(now.iter().zip(self.failures))
@@ -48,11 +48,12 @@ impl Episode {
             .collect();
         let answering = self.first_answer.map_or(Duration::ZERO, |time| time.duration_since(self.began));
         tracing::info!(
-            upstream = upstream.config.name,
+            upstream = member.config.name,
+            member = member.label.as_deref(),
             why = self.why,
             from_ms = self.from.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
             to_ms = (self.from + answering).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
-            generation = upstream.generation(),
+            generation = member.generation(),
             held = holds.released,
             longest_hold_ms = holds.longest.as_millis() as u64,
             failed = failed.iter().map(|(_, count)| count).sum::<u64>(),

@@ -44,6 +44,13 @@ pub enum Error {
     Client(#[source] ClientError),
 }
 
+impl Error {
+    /// Whether it speaks against the server that was asked.
+    pub(crate) fn is_of_the_member(&self) -> bool {
+        matches!(self, Error::NoAnswer(_) | Error::Invalid(_) | Error::EndlessInterim(_))
+    }
+}
+
 /// Why an answer that had begun could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {

@@ -1,25 +1,28 @@
-//! The gate before an upstream: how many requests may be in flight, and the line of those that wait.
+//! The gate before a member: how many requests may be in flight there, and the line of those that wait for any gate of
+//! their upstream.
 //!
 //! As long as nobody waits, a permit is one compare-and-swap on one word. As soon as somebody does, everything goes
 //! through the line behind its lock, so that nobody overtakes: first in, first out by [`Ticket`] within a worker, and
-//! over all workers but for [`HARDLY_SOONER`].
+//! over all workers but for [`HARDLY_SOONER`]. Several gates share one line: who waits goes where there is room first.
 
+mod line;
 mod permit;
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 mod stress;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
+pub use line::Line;
+use line::Queue;
 pub use permit::{Permit, Waiting};
 
 const NUMBER: u64 = (1 << 24) - 1;
 const CAP_SHIFT: u32 = 24;
-/// The upstream is away, paused or restarting: nobody enters.
+/// The member is away, paused or restarting: nobody enters.
 const CLOSED: u64 = 1 << 48;
 /// Its accept queue is full: nobody enters but by [`Gate::admit_one`].
 const BUSY: u64 = 1 << 49;
@@ -27,6 +30,8 @@ const BUSY: u64 = 1 << 49;
 const WAITING: u64 = 1 << 50;
 /// Stopped by the operator: nobody enters and nobody waits.
 const REFUSING: u64 = 1 << 51;
+/// Others go first: it is ill, or a backup, and there is somebody better.
+const ASIDE: u64 = 1 << 52;
 
 /// A request of the thread that gives a permit back goes before one of another that came sooner by no more than this.
 const HARDLY_SOONER: Duration = Duration::from_millis(5);
@@ -35,6 +40,9 @@ const NEAR: usize = 32;
 
 /// The largest cap on requests in flight.
 pub(crate) const MAX_CAP: u32 = NUMBER as u32;
+
+/// What a weight of 1 is in the measure of [`Gate::weight`], which has to tell parts of it.
+pub(crate) const FULL_WEIGHT: u32 = 1000;
 
 /// A request's place in the line: when it arrived, and its number among those of its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,47 +87,23 @@ pub(crate) struct Holds {
     pub longest: Duration,
 }
 
-/// The permits and the line of one upstream.
+/// The permits of one member.
 #[derive(Debug)]
 pub struct Gate {
     /// Flags, cap and number in flight; changed by compare-and-swap, and under the line's lock while `WAITING`.
     word: AtomicU64,
-    line: Mutex<Line>,
-    most_waiting: usize,
-    most_bytes: u64,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    waiters: VecDeque<Waiter>,
-    bytes: u64,
-    holds: Holds,
-    /// Who was let in while the accept queue was full, and has neither connected nor come back: nobody else tries until
-    /// then, or a second might find the room that the first just missed, and overtake it.
-    trying: Option<Ticket>,
-    /// How often there was reason meanwhile to let in one more; it is made up for afterwards.
-    owed: u32,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    ticket: Ticket,
-    /// The thread that waits.
-    thread: u32,
-    bytes: u64,
-    /// Told on entering whether it tries for the others.
-    enter: oneshot::Sender<bool>,
+    /// How much it is to get beside others, in thousandths.
+    weight: AtomicU32,
+    /// Tells it from the others of its line.
+    id: u32,
+    line: Arc<Line>,
 }
 
 impl Gate {
-    /// An open gate for `cap` requests at once, before which at most `most_waiting` requests with `most_bytes` wait.
+    /// An open gate for `cap` requests at once, with a line of its own in which at most `most_waiting` requests with
+    /// `most_bytes` wait.
     pub fn new(cap: u32, most_waiting: u32, most_bytes: u64) -> Arc<Self> {
-        Arc::new(Gate {
-            word: AtomicU64::new(u64::from(cap.clamp(1, MAX_CAP)) << CAP_SHIFT),
-            line: Mutex::default(),
-            most_waiting: most_waiting as usize,
-            most_bytes,
-        })
+        Line::new(most_waiting, most_bytes).open_gate(cap, 0, FULL_WEIGHT)
     }
 
     /// A permit at once, if there is one and nobody waits for it.
@@ -127,109 +111,66 @@ impl Gate {
     pub fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            if word & (CLOSED | BUSY | WAITING | REFUSING) != 0 || in_flight(word) >= cap(word) {
+            if word & (CLOSED | BUSY | WAITING | REFUSING | ASIDE) != 0 || in_flight(word) >= cap(word) {
                 return None;
             }
             match self.word.compare_exchange_weak(word, word + 1, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(Permit::new(self, false)),
+                Ok(_) => return Some(Permit::new(Arc::clone(self), false)),
                 Err(now) => word = now,
             }
         }
     }
 
-    /// A place in the line for a request that keeps `bytes` in memory; await it for the permit.
-    ///
-    /// A request that had a permit and could not connect comes back with its old ticket and `returning`: it
-    /// stands where it stood before and is never refused for want of room.
+    /// As [`Line::wait`], at the line of this gate.
     ///
     /// # Errors
     /// [`Refused`] when it may not wait.
     pub fn wait(self: &Arc<Self>, ticket: Ticket, bytes: u64, returning: bool) -> Result<Waiting, Refused> {
-        let mut line = self.lock();
-        let was_trying = line.trying == Some(ticket);
-        if was_trying {
-            line.trying = None;
-        } else if !returning && line.trying.is_some() && line.waiters.is_empty() {
-            // It waits for nothing but the end of that try.
-            line.owed = line.owed.saturating_add(1);
-        }
-        if self.word.load(Ordering::Acquire) & REFUSING != 0 {
-            self.settle(&mut line);
-            return Err(Refused::Stopped);
-        }
-        if !returning && line.waiters.len() >= self.most_waiting {
-            return Err(Refused::Full);
-        }
-        if !returning && line.bytes.saturating_add(bytes) > self.most_bytes {
-            return Err(Refused::Memory);
-        }
-        let (enter, entered) = oneshot::channel();
-        let place = line.waiters.partition_point(|waiter| waiter.ticket < ticket);
-        line.waiters.insert(place, Waiter { ticket, thread: this_thread(), bytes, enter });
-        line.bytes += bytes;
-        self.word.fetch_or(WAITING, Ordering::AcqRel);
-        self.let_in(&mut line);
-        if was_trying {
-            self.let_in_owed(&mut line);
-        }
-        Ok(Waiting { gate: Arc::clone(self), ticket, entered: Some(entered) })
+        self.line.wait(ticket, bytes, returning, None)
     }
 
     /// Lets in as many as may be, first come first.
-    fn let_in(self: &Arc<Self>, line: &mut Line) {
-        while self.word.load(Ordering::Acquire) & BUSY == 0 && self.let_one_in(line) {}
-        self.settle(line);
+    fn let_in(self: &Arc<Self>, queue: &mut Queue) {
+        while self.word.load(Ordering::Acquire) & BUSY == 0 && self.let_one_in(queue) {}
+        queue.settle(self);
     }
 
     /// Lets the first of the line in if the cap allows it and the gate is not closed; while the accept queue is full,
     /// only if nobody else is trying.
-    fn let_one_in(self: &Arc<Self>, line: &mut Line) -> bool {
+    fn let_one_in(self: &Arc<Self>, queue: &mut Queue) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        if line.waiters.is_empty() || word & (CLOSED | REFUSING) != 0 || in_flight(word) >= cap(word) {
+        if queue.is_empty() || word & (CLOSED | REFUSING | ASIDE) != 0 || in_flight(word) >= cap(word) {
             return false;
         }
         let is_busy = word & BUSY != 0;
-        if is_busy && line.trying.is_some() {
+        if is_busy && queue.is_trying(self) {
             return false;
         }
         // WAITING is set, so nobody but the holder of the line's lock changes the number in flight.
         self.word.fetch_add(1, Ordering::AcqRel);
-        while let Some(waiter) = line.next() {
-            line.bytes -= waiter.bytes;
-            if waiter.enter.send(is_busy).is_ok() {
-                if is_busy {
-                    line.trying = Some(waiter.ticket);
-                }
-                line.holds.released += 1;
-                line.holds.longest = line.holds.longest.max(waiter.ticket.arrived.elapsed());
-                return true;
+        while let Some(ticket) = queue.release_next(self, is_busy) {
+            let Some(ticket) = ticket else { continue };
+            if is_busy {
+                queue.begin_try(self, ticket);
             }
+            return true;
         }
         self.word.fetch_sub(1, Ordering::AcqRel);
         false
     }
 
-    /// An empty line opens the short cut again; nobody is left who found the accept queue full. (Who is trying may yet
-    /// come back, to its place before all others.)
-    fn settle(&self, line: &mut Line) {
-        if line.waiters.is_empty() && line.trying.is_none() {
-            line.owed = 0;
-            self.word.fetch_and(!(WAITING | BUSY), Ordering::AcqRel);
-        }
-    }
-
     /// Who was let in while the accept queue was full has a connection: the next may try.
     fn end_try(self: &Arc<Self>) {
-        let mut line = self.lock();
-        line.trying = None;
-        self.let_in_owed(&mut line);
-        self.settle(&mut line);
+        let mut queue = self.line.lock();
+        queue.end_try(self);
+        self.let_in_owed(&mut queue);
+        queue.settle(self);
     }
 
     /// A try is over: lets in the next if there was reason to during that try.
-    fn let_in_owed(self: &Arc<Self>, line: &mut Line) {
-        if line.owed > 0 && self.let_one_in(line) {
-            line.owed -= 1;
+    fn let_in_owed(self: &Arc<Self>, queue: &mut Queue) {
+        if queue.is_owed(self) && self.let_one_in(queue) {
+            queue.pay(self);
         }
     }
 
@@ -243,88 +184,95 @@ impl Gate {
                 Err(now) => word = now,
             }
         }
-        let mut line = self.lock();
+        let mut queue = self.line.lock();
         self.word.fetch_sub(1, Ordering::AcqRel);
         if was_trying && !was_in_vain {
-            line.trying = None;
+            queue.end_try(self);
         }
         if self.word.load(Ordering::Acquire) & BUSY != 0 {
             // An answer ended, so there may be room for one in the accept queue: try with one, not with all.
-            if !was_in_vain && !self.let_one_in(&mut line) && line.trying.is_some() {
-                line.owed = line.owed.saturating_add(1);
+            if !was_in_vain && !self.let_one_in(&mut queue) && queue.is_trying(self) {
+                queue.owe(self);
             }
-            self.settle(&mut line);
+            queue.settle(self);
         } else {
-            self.let_in(&mut line);
+            self.let_in(&mut queue);
         }
     }
 
     /// Closes (nobody enters, all wait) or opens the gate; a stop stays one.
     pub fn set_closed(self: &Arc<Self>, closed: bool) {
-        self.set(CLOSED, closed);
+        let mut queue = self.line.lock();
+        if closed {
+            self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        } else {
+            self.word.fetch_and(!CLOSED, Ordering::AcqRel);
+        }
+        self.line.changed(&mut queue);
     }
 
     /// The accept queue is full, or no longer. While it is, requests enter one by one.
     pub(crate) fn set_busy(self: &Arc<Self>, busy: bool) {
-        self.set(BUSY, busy);
+        let mut queue = self.line.lock();
+        if busy {
+            self.word.fetch_or(BUSY, Ordering::AcqRel);
+        } else {
+            self.word.fetch_and(!BUSY, Ordering::AcqRel);
+            self.let_in(&mut queue);
+        }
     }
 
-    /// What becomes of everybody from now on, those in line too. For the upstream's monitor.
+    /// What becomes of everybody from now on, those in line too. For the member's monitor.
     pub(crate) fn set_entry(self: &Arc<Self>, entry: Entry) {
         let flag = match entry {
             Entry::Free => 0,
             Entry::Held => CLOSED,
             Entry::Refused => REFUSING,
         };
-        let mut line = self.lock();
+        let mut queue = self.line.lock();
         // In one step: who comes between two would find the gate open on the way from one to the other.
-        let mut word = self.word.load(Ordering::Relaxed);
-        while let Err(now) = self.word.compare_exchange_weak(
-            word,
-            word & !(CLOSED | REFUSING) | flag,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        ) {
-            word = now;
-        }
-        if entry == Entry::Refused {
-            line.waiters.clear();
-            line.bytes = 0;
-        }
-        self.let_in(&mut line);
+        self.change(|word| word & !(CLOSED | REFUSING) | flag);
+        self.line.changed(&mut queue);
     }
 
-    fn set(self: &Arc<Self>, flag: u64, on: bool) {
-        let mut line = self.lock();
-        if on {
-            self.word.fetch_or(flag, Ordering::AcqRel);
-        } else {
-            self.word.fetch_and(!flag, Ordering::AcqRel);
-            self.let_in(&mut line);
-        }
+    /// Whether it is ill: then others go first, as long as there are others.
+    pub(crate) fn set_ill(self: &Arc<Self>, ill: bool) {
+        let mut queue = self.line.lock();
+        queue.set_ill(self, ill);
+        self.line.changed(&mut queue);
     }
 
     /// While the accept queue is full: lets the first of the line try.
     pub(crate) fn admit_one(self: &Arc<Self>) {
-        let mut line = self.lock();
-        self.let_one_in(&mut line);
-        self.settle(&mut line);
+        let mut queue = self.line.lock();
+        self.let_one_in(&mut queue);
+        queue.settle(self);
     }
 
     /// Changes how many may be in flight at once. Those in flight above a smaller cap run to their end.
     pub(crate) fn set_cap(self: &Arc<Self>, new: u32) {
         let new = u64::from(new.clamp(1, MAX_CAP)) << CAP_SHIFT;
-        let mut line = self.lock();
+        let mut queue = self.line.lock();
+        self.change(|word| word & !(NUMBER << CAP_SHIFT) | new);
+        self.let_in(&mut queue);
+    }
+
+    fn change(&self, change: impl Fn(u64) -> u64) {
         let mut word = self.word.load(Ordering::Relaxed);
-        while let Err(now) = self.word.compare_exchange_weak(
-            word,
-            word & !(NUMBER << CAP_SHIFT) | new,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        ) {
+        while let Err(now) =
+            self.word.compare_exchange_weak(word, change(word), Ordering::AcqRel, Ordering::Relaxed)
+        {
             word = now;
         }
-        self.let_in(&mut line);
+    }
+
+    /// Leaves its upstream for good: nobody enters any more, and who is in flight ends in peace.
+    pub(crate) fn part(self: &Arc<Self>) {
+        let mut queue = self.line.lock();
+        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        queue.remove(self);
+        self.word.fetch_and(!(WAITING | BUSY), Ordering::AcqRel);
+        self.line.changed(&mut queue);
     }
 
     /// How many may be in flight at once.
@@ -339,6 +287,22 @@ impl Gate {
         in_flight(self.word.load(Ordering::Relaxed)) as u32
     }
 
+    /// How much it is to get beside others, in thousandths.
+    #[inline]
+    pub(crate) fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_weight(&self, weight: u32) {
+        self.weight.store(weight.max(1), Ordering::Relaxed);
+    }
+
+    /// Tells it from the others of its line.
+    #[inline]
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Whether somebody is in line.
     #[inline]
     pub(crate) fn is_waited_for(&self) -> bool {
@@ -348,6 +312,17 @@ impl Gate {
     /// Whether nobody may enter for now.
     pub(crate) fn is_closed(&self) -> bool {
         self.word.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
+    /// Whether new requests are meant for it: it is neither closed nor busy, nor do others go first.
+    #[inline]
+    pub(crate) fn is_in_service(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & (CLOSED | BUSY | REFUSING | ASIDE) == 0
+    }
+
+    /// Whether others go first.
+    pub(crate) fn is_aside(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & ASIDE != 0
     }
 
     /// Whether everybody is refused.
@@ -362,34 +337,14 @@ impl Gate {
     }
 
     /// How many are in line.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        if self.is_waited_for() { self.lock().waiters.len() } else { 0 }
+        if self.is_waited_for() { self.line.waiting() } else { 0 }
     }
 
     /// What the line has seen since the last call.
     pub(crate) fn take_holds(&self) -> Holds {
-        std::mem::take(&mut self.lock().holds)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        // The line is left consistent at every point where a panic could happen.
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Line {
-    /// Takes out who is next: the first of all, or the first of this thread if the first of all came hardly sooner.
-    /// To hand a permit to another thread costs a wake-up, and a connection that changes its event loop.
-    fn next(&mut self) -> Option<Waiter> {
-        let first = self.waiters.front()?;
-        let thread = this_thread();
-        if first.thread == thread {
-            return self.waiters.pop_front();
-        }
-        let latest = first.ticket.arrived + HARDLY_SOONER;
-        let near = self.waiters.iter().take(NEAR).take_while(|waiter| waiter.ticket.arrived <= latest);
-        let own = near.enumerate().find(|(_, waiter)| waiter.thread == thread).map(|(place, _)| place);
-        self.waiters.remove(own.unwrap_or(0))
+        self.line.take_holds()
     }
 }
 

@@ -181,6 +181,7 @@ mod tests {
             is_unusual: false,
             store: &store(),
             timeout: Timeouts::default(),
+            key: 0,
         };
         let mut ledger = Ledger::new(&request, case.is_unix);
         case.writes.iter().for_each(|&count| ledger.wrote(count));
@@ -221,6 +222,7 @@ mod tests {
             is_unusual: false,
             store: &store(),
             timeout: Timeouts::default(),
+            key: 0,
         };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(30_000);
@@ -244,6 +246,7 @@ mod tests {
             is_unusual: false,
             store: &store(),
             timeout: Timeouts::default(),
+            key: 0,
         };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(3);
@@ -265,6 +268,7 @@ mod tests {
                 is_unusual: false,
                 store: &store(),
                 timeout: Timeouts::default(),
+                key: 0,
             };
             let mut ledger = Ledger::new(&request, true);
             ledger.wrote(1);

@@ -42,9 +42,10 @@ impl Upstream {
     pub async fn probe(&self, socket: Option<&Path>, within: Duration) -> Result<u16, String> {
         let elsewhere = socket.map(|path| Target::new(&UpstreamAddress::Unix(path.to_owned()))).transpose();
         let elsewhere = elsewhere.map_err(|error| error.to_string())?;
-        let target = elsewhere.as_ref().unwrap_or(&self.target);
+        let member = self.first_member().ok_or("no address is known")?;
+        let target = elsewhere.as_ref().unwrap_or(&member.target);
         let health = self.config.health.clone().unwrap_or_else(|| Health::of("/"));
-        let asked = ask(target, &health, self.pool.count());
+        let asked = ask(target, &health, member.pool.count());
         match tokio::time::timeout(within, asked).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {} s", within.as_secs_f32())),

@@ -18,6 +18,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::gate::{Permit, Refused, Ticket};
 use crate::ledger::Ledger;
+use crate::member::Member;
 use crate::offer::Offer;
 use crate::spool::{Spool, Store};
 use crate::upstream::Upstream;
@@ -44,6 +45,8 @@ pub struct Outgoing<'a> {
     pub is_unusual: bool,
     /// Where the body goes if the line takes no more memory.
     pub store: &'a Arc<Store>,
+    /// What decides which of several members gets it, where the upstream hashes; 0 is nothing.
+    pub key: u64,
     /// Its time limits: the upstream's, but for those that its route has itself.
     pub timeout: Timeouts,
 }
@@ -78,7 +81,7 @@ impl Outgoing<'_> {
 }
 
 /// What happened to one request on its way, for the access log.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Trace {
     /// Attempts that sent at least a byte.
     pub attempts: u32,
@@ -86,8 +89,10 @@ pub struct Trace {
     pub held: Duration,
     /// From the request's arrival to the first byte of the answer.
     pub first_byte: Option<Duration>,
-    /// The upstream's generation that answered.
+    /// The generation that answered, of the upstream or its member.
     pub generation: u64,
+    /// The address of the member that was sent to last, where there are several.
+    pub member: Option<Arc<str>>,
 }
 
 impl Upstream {
@@ -104,32 +109,45 @@ impl Upstream {
         client: &mut dyn Client,
         trace: &mut Trace,
     ) -> Result<Answer, Error> {
-        let mut patience = Patience::new(self, ticket);
+        let mut patience = Patience::new(self.config.hold.timeout, ticket);
         let mut returning = false;
+        // Whom the attempt before died at.
+        let mut avoids = None;
         let mut repeated = false;
         let mut needs_fresh = request.is_unusual;
         loop {
-            let mut permit = match self.gate.try_enter() {
-                Some(permit) if !returning => permit,
-                early => {
-                    drop(early);
-                    self.enter_in_turn(request, returning, &mut patience, client, trace).await?
+            let at_once = if returning { None } else { self.try_enter(request.key) };
+            let (member, mut permit) = match at_once {
+                Some(entered) => entered,
+                None => {
+                    let line = Place { returning, avoids };
+                    let permit = self.enter_in_turn(request, line, &mut patience, client, trace).await?;
+                    match self.member_of(&permit) {
+                        Some(member) => (member, permit),
+                        // It has left the upstream since.
+                        None => {
+                            returning = true;
+                            continue;
+                        }
+                    }
                 }
             };
-            let (connection, reused) = match self.connection(worker, needs_fresh, &permit).await {
+            let connect = request.timeout.connect;
+            let (connection, reused) = match member.connection(worker, needs_fresh, &permit, connect).await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    self.on_connect_error(error)?;
+                    member.on_connect_error(error)?;
                     permit.give_up();
                     returning = true;
                     continue;
                 }
             };
             permit.connected();
-            let mut ledger = Ledger::new(request, self.is_unix());
+            let mut ledger = Ledger::new(request, member.is_unix());
             trace.generation = connection.generation;
-            let reads_whole_bodies = self.reads_whole_bodies();
-            let mut attempt = Attempt::new(self, connection, request, &mut ledger, client);
+            trace.member.clone_from(&member.label);
+            let reads_whole_bodies = member.reads_whole_bodies();
+            let mut attempt = Attempt::new(&member, connection, request, &mut ledger, client);
             let outcome = std::future::poll_fn(|cx| attempt.poll(cx)).await;
             let (connection, deadline) = (attempt.connection.take(), attempt.deadline.take());
             let late = if outcome.is_ok() { attempt.take_upload() } else { None };
@@ -139,26 +157,36 @@ impl Upstream {
             match (outcome, connection, deadline) {
                 (Ok(()), Some(connection), Some(deadline)) => {
                     trace.first_byte = Some(ticket.arrived.elapsed());
-                    self.signals.answered(worker);
+                    member.answered(worker);
                     let timed = (deadline, request.timeout.idle);
-                    return Ok(Answer::new(Arc::clone(self), worker, connection, permit, timed, late));
+                    return Ok(Answer::new(member, worker, connection, permit, timed, late));
                 }
                 (Err(Failure::Died(end)), _, _) => {
-                    self.signals.check();
+                    member.signals.check();
+                    // A kept connection that ends is in the order of things.
+                    if !reused {
+                        member.failed();
+                    }
                     // Another kind of server may have taken the socket since: what it does says nothing of this one.
-                    let reads_whole_bodies = reads_whole_bodies && self.reads_whole_bodies();
+                    let reads_whole_bodies = reads_whole_bodies && member.reads_whole_bodies();
                     if !ledger.may_replay(&end, reads_whole_bodies, &mut repeated) {
                         return Err(Error::Died(end.into_error()));
                     }
                     drop(permit);
                     returning = true;
+                    avoids = Some(member.gate.id());
                     // Of the connections kept, more may have died the same way.
                     needs_fresh = true;
                     if !reused {
                         patience.pause(client).await?;
                     }
                 }
-                (Err(Failure::Fatal(error)), _, _) => return Err(error),
+                (Err(Failure::Fatal(error)), _, _) => {
+                    if error.is_of_the_member() {
+                        member.failed();
+                    }
+                    return Err(error);
+                }
                 (Ok(()), ..) => return Err(Error::Died(io::ErrorKind::UnexpectedEof.into())),
             }
         }
@@ -168,16 +196,18 @@ impl Upstream {
     async fn enter_in_turn(
         self: &Arc<Self>,
         request: &mut Outgoing<'_>,
-        returning: bool,
+        place: Place,
         patience: &mut Patience,
         client: &mut dyn Client,
         trace: &mut Trace,
     ) -> Result<Permit, Error> {
         let since = patience.begin();
-        if self.gate.is_closed() {
-            self.signals.hold();
+        if self.is_closed() {
+            self.count_hold();
         }
-        let wait = |bytes: &Vec<u8>| self.gate.wait(patience.ticket, bytes.len() as u64, returning);
+        let Place { returning, avoids } = place;
+        let line = self.line();
+        let wait = |bytes: &Vec<u8>| line.wait(patience.ticket, bytes.len() as u64, returning, avoids);
         let mut waiting = match wait(request.bytes) {
             Err(Refused::Memory) if request.move_body_to_disk().await? => wait(request.bytes),
             outcome => outcome,
@@ -193,13 +223,25 @@ impl Upstream {
         trace.held += patience.end(since);
         outcome
     }
+}
 
+/// Where in the line a request is to stand.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// It stood there before.
+    returning: bool,
+    /// The gate that another is better than.
+    avoids: Option<u32>,
+}
+
+impl Member {
     /// A connection to send on, and whether it has carried a request before.
     async fn connection(
         self: &Arc<Self>,
         worker: usize,
         needs_fresh: bool,
         permit: &Permit,
+        within: Duration,
     ) -> Result<(Box<Connection>, bool), ConnectError> {
         let generation = self.generation();
         let is_full = || self.pool.connections() >= self.gate.cap();
@@ -222,14 +264,14 @@ impl Upstream {
             return Err(ConnectError::Busy);
         }
         let counted = self.pool.count();
-        let stream = self.target.connect(self.config.timeout.connect).await?;
+        let stream = self.target.connect(within).await?;
         Ok((Connection::new(stream, generation, counted), false))
     }
 
     fn on_connect_error(self: &Arc<Self>, error: ConnectError) -> Result<(), Error> {
         match error {
             ConnectError::Away(why, error) => {
-                tracing::debug!(upstream = self.config.name, why = why.as_str(), %error, "cannot connect");
+                tracing::debug!(upstream = self.config.name, member = self.label.as_deref(), why = why.as_str(), %error, "cannot connect");
                 // Closed at once, so that nobody else tries in vain; the monitor, told, decides what it means.
                 self.gate.set_closed(true);
                 self.signals.away();
@@ -256,8 +298,7 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(upstream: &Upstream, ticket: Ticket) -> Self {
-        let limit = upstream.config.hold.timeout;
+    fn new(limit: Duration, ticket: Ticket) -> Self {
         Patience { ticket, limit, left: limit, deadline: None, pause: Duration::ZERO }
     }
 

@@ -1,5 +1,6 @@
 //! What the workers tell the monitor: that something looks wrong, and how the requests fare.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
@@ -10,6 +11,7 @@ use crate::gate::Refused;
 const AWAY: u32 = 1;
 const BUSY: u32 = 2;
 const CHECK: u32 = 4;
+const FAILING: u32 = 8;
 
 /// Marks set by workers and taken by the monitor, and counters written by one worker each.
 #[derive(Debug)]
@@ -17,6 +19,12 @@ pub(crate) struct Signals {
     marks: AtomicU32,
     notify: Notify,
     answered: Vec<Padded>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// What is counted of an upstream as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
     failed: [AtomicU64; Reason::ALL.len()],
     held: AtomicU64,
 }
@@ -35,6 +43,8 @@ pub(crate) struct Marks {
     pub(crate) busy: bool,
     /// A connection died without an answer.
     pub(crate) check: bool,
+    /// Nothing but failures, several in a row.
+    pub(crate) failing: bool,
 }
 
 /// Why a request failed at the upstream.
@@ -82,13 +92,12 @@ impl Reason {
 }
 
 impl Signals {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, tally: Arc<Tally>) -> Self {
         Signals {
             marks: AtomicU32::new(0),
             notify: Notify::new(),
             answered: (0..workers.max(1)).map(|_| Padded::default()).collect(),
-            failed: Default::default(),
-            held: AtomicU64::new(0),
+            tally,
         }
     }
 
@@ -111,26 +120,14 @@ impl Signals {
         self.mark(CHECK);
     }
 
-    /// A request begins to wait for the application to come back.
-    pub(crate) fn hold(&self) {
-        self.held.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Requests that waited for the application to come back, since the start.
-    pub(crate) fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+    pub(crate) fn failing(&self) {
+        self.mark(FAILING);
     }
 
     #[inline]
     pub(crate) fn answered(&self, worker: usize) {
         if let Some(counter) = self.answered.get(worker) {
             counter.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn failed(&self, error: &Error) {
-        if let Some(reason) = Reason::of(error) {
-            self.failed[reason as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -141,12 +138,31 @@ impl Signals {
 
     pub(crate) fn take(&self) -> Marks {
         let marks = self.marks.swap(0, Ordering::AcqRel);
-        Marks { away: marks & AWAY != 0, busy: marks & BUSY != 0, check: marks & CHECK != 0 }
+        let is = |mark| marks & mark != 0;
+        Marks { away: is(AWAY), busy: is(BUSY), check: is(CHECK), failing: is(FAILING) }
     }
 
     /// Answers since the start, of all workers.
     pub(crate) fn answers(&self) -> u64 {
         self.answered.iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Tally {
+    /// A request begins to wait for the application to come back.
+    pub(crate) fn hold(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that waited for the application to come back, since the start.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failed(&self, error: &Error) {
+        if let Some(reason) = Reason::of(error) {
+            self.failed[reason as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Failures since the start, by reason.

@@ -33,6 +33,8 @@ pub enum Why {
     Unreachable,
     /// Somebody listens and nobody answers: probes fail and so does the traffic.
     Silent,
+    /// The DNS has no address for its name.
+    Unresolved,
 }
 
 impl Why {
@@ -43,6 +45,7 @@ impl Why {
             Why::Refused => "refused",
             Why::Unreachable => "unreachable",
             Why::Silent => "silent",
+            Why::Unresolved => "unresolved",
         }
     }
 }

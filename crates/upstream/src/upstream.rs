@@ -1,28 +1,23 @@
-//! One upstream as all threads share it.
+//! One upstream as all threads share it: its members, and the line before them.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
-use vestibule_config::Server;
+use vestibule_config::{Server, UpstreamAddress};
 
-use crate::capacity::Samples;
-use crate::connect::Target;
-use crate::connection::Connection;
 use crate::error::Error;
-use crate::gate::Gate;
+use crate::gate::{Line, Permit};
 use crate::maintenance::MaintenancePage;
-use crate::peer::capacity_without_peer;
-use crate::pool::Pool;
-use crate::signals::Signals;
+use crate::member::{Common, Manner, Member, Place};
+use crate::roster::Roster;
+use crate::signals::Tally;
 use crate::state::State;
 
-/// Idle connections are closed after this: below the 20 s after which Puma closes them, and Thin's 30 s.
-const LONGEST_IDLE: Duration = Duration::from_secs(15);
-/// In flight at a TCP upstream, about whose process nothing can be found out.
-const TCP_CAP: u32 = 1024;
+/// Tiers of backups begin here; below it are the priorities of a service's records, which have 16 bits.
+const BACKUP: u32 = 1 << 16;
 
 /// What the operator, or Vestibule itself, wants of an upstream. No probe overrules it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,164 +37,200 @@ pub enum Order {
 /// What is known of an upstream; written by its monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// Its state.
+    /// Its state: with several members, the best that one of them has.
     pub state: State,
-    /// Whether the probes are content; `true` without probes.
+    /// Whether the probes are content, at one member at least; `true` without probes.
     pub is_healthy: bool,
-    /// The server found behind the socket, or configured.
+    /// The server found behind the socket, or configured; with several members, that of the first.
     pub server: Server,
 }
 
-/// A named application as traffic sees it.
+impl Status {
+    pub(crate) fn starting(server: Server) -> Self {
+        Status { state: State::Starting, is_healthy: true, server }
+    }
+}
+
+/// A named application as traffic sees it: one server, or several of which each request goes to one.
 #[derive(Debug)]
 pub struct Upstream {
     /// What the operator wrote.
     pub config: vestibule_config::Upstream,
-    pub(crate) target: Target,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) pool: Pool,
-    pub(crate) signals: Signals,
-    pub(crate) samples: Samples,
-    generation: AtomicU64,
-    /// The generation that sent bytes behind an answer, if it was the present one.
-    distrusted: AtomicU64,
-    /// `Server`, as a number.
-    server: AtomicU8,
+    pub(crate) common: Common,
+    /// The only member, where there will never be another.
+    only: Option<Arc<Member>>,
+    /// All members.
+    roster: ArcSwap<Roster>,
+    /// Answers of members that have left.
+    departed: AtomicU64,
+    /// The status as a whole, where it is not that of the only member.
     pub(crate) status: watch::Sender<Status>,
     /// What is shown while it is stopped; asked for only then.
     maintenance: Mutex<Option<MaintenancePage>>,
-    pub(crate) orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Order>,
 }
 
-const SERVERS: [Server; 5] = [Server::Auto, Server::Puma, Server::Unicorn, Server::Thin, Server::Passenger];
-
 impl Upstream {
-    /// An upstream for `workers` threads, and the receiver of orders for its [`Monitor`](crate::Monitor).
+    /// An upstream for `workers` threads, and the receiver of orders for its [`Monitor`](crate::Monitor). Members that
+    /// the DNS has to be asked for come with the monitor.
     ///
     /// # Errors
-    /// If the address cannot be one.
+    /// If an address cannot be one.
     pub fn new(
         config: vestibule_config::Upstream,
         workers: usize,
     ) -> io::Result<(Arc<Self>, mpsc::Receiver<Order>)> {
-        let target = Target::new(&config.address)?;
-        let guess = match (&config.in_flight, &target) {
-            (Some(cap), _) => *cap,
-            (None, Target::Tcp(_)) => TCP_CAP,
-            (None, Target::Unix(_)) => capacity_without_peer(config.server).guess,
+        let common = Common {
+            config: Arc::new(config.clone()),
+            line: Line::new(config.hold.requests, config.hold.memory),
+            tally: Arc::new(Tally::default()),
+            sampled: Arc::new(AtomicU32::new(0)),
+            workers,
         };
+        let is_alone = config.only_address().is_some();
+        let manner = if is_alone { Manner::Alone } else { Manner::Among };
+        let members: Vec<_> = fixed_places(&config)
+            .map(|place| Member::new(place, &common, manner))
+            .collect::<io::Result<_>>()?;
+        let only = members.first().filter(|_| is_alone).cloned();
         let (orders, received) = mpsc::channel(16);
-        let status = Status { state: State::Starting, is_healthy: true, server: config.server };
         let upstream = Upstream {
-            target,
-            gate: Gate::new(guess, config.hold.requests, config.hold.memory),
-            pool: Pool::new(workers),
-            signals: Signals::new(workers),
-            samples: Samples::default(),
-            generation: AtomicU64::new(1),
-            distrusted: AtomicU64::new(0),
-            server: AtomicU8::new(0),
-            status: watch::Sender::new(status),
+            only,
+            roster: ArcSwap::from_pointee(Roster::of(members)),
+            departed: AtomicU64::new(0),
+            status: watch::Sender::new(Status::starting(config.server)),
             maintenance: Mutex::default(),
             orders,
+            common,
             config,
         };
-        upstream.set_server(upstream.config.server);
         Ok((Arc::new(upstream), received))
     }
 
-    /// Number of the present generation; the first is 1.
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.common.line
+    }
+
+    /// Calls `each` with every member, in the order of their tiers.
+    pub(crate) fn each(&self, mut each: impl FnMut(&Arc<Member>)) {
+        match &self.only {
+            Some(only) => each(only),
+            None => self.roster.load().members().iter().for_each(each),
+        }
+    }
+
+    fn all(&self, mut test: impl FnMut(&Member) -> bool) -> bool {
+        let mut all = true;
+        self.each(|member| all = all && test(member));
+        all
+    }
+
+    fn sum(&self, mut count: impl FnMut(&Member) -> u64) -> u64 {
+        let mut sum = 0;
+        self.each(|member| sum += count(member));
+        sum
+    }
+
+    pub(crate) fn first_member(&self) -> Option<Arc<Member>> {
+        self.only.clone().or_else(|| self.roster.load().members().first().cloned())
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.only.is_some()
+    }
+
+    /// All members at this moment.
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.roster.load().members().to_vec()
+    }
+
+    /// From now on these are the members. Those that are not among them any more have left already.
+    pub(crate) fn set_members(&self, members: Vec<Arc<Member>>, left: &[Arc<Member>]) {
+        let answers: u64 = left.iter().map(|member| member.signals.answers()).sum();
+        self.departed.fetch_add(answers, Ordering::Relaxed);
+        self.roster.store(Arc::new(Roster::of(members)));
+    }
+
+    /// A permit at once, and whose it is: of the member that is to get this request, if somebody can take it.
+    #[inline]
+    pub(crate) fn try_enter(&self, key: u64) -> Option<(Arc<Member>, Permit)> {
+        if let Some(only) = &self.only {
+            return only.gate.try_enter().map(|permit| (Arc::clone(only), permit));
+        }
+        self.roster.load().choose(self.common.line.tier(), &self.config.balance, key)
+    }
+
+    /// Whose permit it is; `None` when that member has left.
+    pub(crate) fn member_of(&self, permit: &Permit) -> Option<Arc<Member>> {
+        match &self.only {
+            Some(only) => Some(Arc::clone(only)),
+            None => self
+                .roster
+                .load()
+                .members()
+                .iter()
+                .find(|member| Arc::ptr_eq(&member.gate, permit.gate()))
+                .cloned(),
+        }
+    }
+
+    /// Whether nobody is there to take a request.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.all(|member| member.gate.is_closed())
+    }
+
+    pub(crate) fn count_hold(&self) {
+        self.common.tally.hold();
+    }
+
+    /// Number of the present generation; the first is 1. Of several members, the highest.
     #[inline]
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Relaxed)
+        let mut highest = 1;
+        self.each(|member| highest = highest.max(member.generation()));
+        highest
     }
 
-    /// Idle connections of the old generation are evicted as they are met.
-    pub(crate) fn begin_generation(&self) -> u64 {
-        self.generation.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// The server recognised or configured.
-    #[inline]
+    /// The server recognised or configured; of several members, that of the first.
     pub fn server(&self) -> Server {
-        SERVERS.get(usize::from(self.server.load(Ordering::Relaxed))).copied().unwrap_or(Server::Auto)
+        self.first_member().map_or(self.config.server, |member| member.server())
     }
 
-    pub(crate) fn set_server(&self, server: Server) {
-        let index = SERVERS.iter().position(|&known| known == server).unwrap_or_default();
-        self.server.store(index as u8, Ordering::Relaxed);
-    }
-
-    /// Whether connections are kept. Unicorn closes after each answer, so that is said from the outset. Thin, told to
-    /// stop, closes kept connections whose last answer it has computed and not yet written (measured: POSTs executed
-    /// and cut at every stop); those that end with their answer it finishes.
+    /// Whether connections to all its members are kept.
     #[inline]
     pub fn keeps_connections(&self) -> bool {
-        !matches!(self.server(), Server::Unicorn | Server::Thin)
+        self.all(Member::keeps_connections)
     }
 
-    /// Whether the application runs only when the whole body is there: not so with Unicorn (measured),
-    /// and not known of others.
-    pub(crate) fn reads_whole_bodies(&self) -> bool {
-        matches!(self.server(), Server::Puma | Server::Thin)
-    }
-
-    /// Whether it takes a chunked body apart: Thin and Passenger hand it to the application as it is (measured).
+    /// Whether all its members take a chunked body apart.
     pub fn takes_chunks(&self) -> bool {
-        !matches!(self.server(), Server::Thin | Server::Passenger)
-    }
-
-    pub(crate) fn is_unix(&self) -> bool {
-        matches!(self.target, Target::Unix(_))
-    }
-
-    /// Keeps a connection whose answer was read to its end, if it may be used again.
-    pub(crate) fn keep(&self, worker: usize, mut connection: Box<Connection>) {
-        let is_current = connection.generation == self.generation();
-        // More connections than requests in flight would leave some waiting for a thread that waits for us.
-        let is_distrusted = self.distrusted.load(Ordering::Relaxed) == connection.generation;
-        if is_current
-            && !is_distrusted
-            && self.keeps_connections()
-            && self.pool.connections() <= self.gate.cap()
-        {
-            connection.finish_answer();
-            self.pool.put(worker, connection);
-        }
-    }
-
-    /// The application sent more than its answer's length. What came with the answer is thrown away; the next time
-    /// it may come later, and be taken for the next answer, so that no connection of this generation is kept.
-    pub(crate) fn distrust(&self) {
-        let generation = self.generation();
-        if self.distrusted.swap(generation, Ordering::Relaxed) != generation {
-            tracing::warn!(
-                upstream = self.config.name,
-                "the application sends more than its Content-Length says: its connections are not kept any more"
-            );
-        }
+        self.all(Member::takes_chunks)
     }
 
     /// Closes what need not stay open of this worker's idle connections. For the worker's clock.
     pub fn tidy(&self, worker: usize) {
-        self.pool.tidy(worker, self.generation(), LONGEST_IDLE);
+        self.each(|member| member.tidy(worker));
     }
 
     /// Whether a sample of the capacity is asked for after the one with the number `last`: requests in flight should
     /// then be woken, to look after themselves. For the worker's clock.
     pub fn is_sample_due(&self, last: &mut u32) -> bool {
-        self.samples.is_due(last)
+        let number = self.common.sampled.load(Ordering::Relaxed);
+        std::mem::replace(last, number) != number
     }
 
     /// Counts a failure for the report of the restart it belongs to.
     pub fn count_failure(&self, error: &Error) {
-        self.signals.failed(error);
+        self.common.tally.failed(error);
     }
 
     /// Whether the operator stopped it: requests are refused, and need not be read to their end first.
     #[inline]
     pub fn is_stopped(&self) -> bool {
-        self.gate.is_refusing()
+        match &self.only {
+            Some(only) => only.gate.is_refusing(),
+            None => self.roster.load().is_refusing() || self.common.line.is_refusing(),
+        }
     }
 
     /// The page that the operator shows while it is stopped, if there is one.
@@ -213,10 +244,10 @@ impl Upstream {
 
     /// What is known of it, and news when that changes.
     pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
+        self.only.as_ref().map_or(&self.status, |only| &only.status).subscribe()
     }
 
-    /// Gives an order.
+    /// Gives an order, to all members.
     ///
     /// # Errors
     /// When the monitor is gone.
@@ -227,17 +258,17 @@ impl Upstream {
     /// How many requests are in flight now.
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.gate.in_flight()
+        self.sum(|member| member.gate.in_flight().into()) as u32
     }
 
     /// How many requests are in line now.
     pub fn waiting(&self) -> u64 {
-        self.gate.waiting() as u64
+        self.common.line.waiting() as u64
     }
 
     /// How many answers there were since the start.
     pub fn answers(&self) -> u64 {
-        self.signals.answers()
+        self.sum(|member| member.signals.answers()) + self.departed.load(Ordering::Relaxed)
     }
 
     /// Numbers for a status page: in flight, waiting, cap, answered.
@@ -245,12 +276,49 @@ impl Upstream {
         Counts {
             in_flight: self.in_flight(),
             waiting: self.waiting(),
-            cap: self.gate.cap(),
+            cap: self.sum(|member| member.gate.cap().into()) as u32,
             answered: self.answers(),
-            failed: self.signals.failures().iter().sum(),
-            held: self.signals.held(),
+            failed: self.common.tally.failures().iter().sum(),
+            held: self.common.tally.held(),
         }
     }
+
+    /// Each of its members, for a status page.
+    pub fn member_reports(&self) -> Vec<MemberReport> {
+        let mut reports = Vec::new();
+        self.each(|member| {
+            let status = *member.status.borrow();
+            reports.push(MemberReport {
+                address: member.address.to_string(),
+                status,
+                is_aside: member.gate.is_aside(),
+                in_flight: member.gate.in_flight(),
+                cap: member.gate.cap(),
+                answered: member.signals.answers(),
+            });
+        });
+        reports
+    }
+}
+
+/// The servers whose addresses are written.
+pub(crate) fn fixed_places(config: &vestibule_config::Upstream) -> impl Iterator<Item = Place> {
+    let fixed = config
+        .members
+        .iter()
+        .filter(|member| matches!(member.address, UpstreamAddress::Unix(_) | UpstreamAddress::Tcp(_)));
+    fixed.map(|member| place(member, member.address.clone(), member.weight, 0))
+}
+
+/// A server at `address`, as `member` has it; `priority` is that of its record among those of its service, from 0.
+pub(crate) fn place(
+    member: &vestibule_config::Member,
+    address: UpstreamAddress,
+    weight: u32,
+    priority: u32,
+) -> Place {
+    let tier = priority + if member.backup { BACKUP } else { 0 };
+    Place { address, weight, tier, slow_start: member.slow_start }
 }
 
 /// Numbers of one upstream, at one moment.
@@ -268,4 +336,21 @@ pub struct Counts {
     pub failed: u64,
     /// Requests since the start that waited for the application to come back.
     pub held: u64,
+}
+
+/// One member of an upstream, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberReport {
+    /// Where it listens.
+    pub address: String,
+    /// What is known of it.
+    pub status: Status,
+    /// Whether others go first: it is ill, or a backup that is not needed.
+    pub is_aside: bool,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Most requests in flight.
+    pub cap: u32,
+    /// Answers since it joined.
+    pub answered: u64,
 }

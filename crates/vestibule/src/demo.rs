@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use vestibule_config::routes::Routes;
 use vestibule_config::{
-    AccessFormat, Config, ListenAddress, Listener, Log, Route, RouteId, UpstreamAddress, UpstreamId,
+    AccessFormat, Config, ListenAddress, Listener, Log, Member, Route, RouteId, UpstreamAddress, UpstreamId,
 };
 use vestibule_process::{Launch, PidFile, Running};
 use vestibule_upstream::Upstream;
@@ -206,13 +206,13 @@ fn configuration(
 ) -> anyhow::Result<Config> {
     let plain = Listener { address: ListenAddress::Tcp(listen), ..Listener::default() };
     let app = vestibule_config::Upstream {
-        address: UpstreamAddress::Unix(std::path::absolute(&places.socket)?),
+        members: vec![Member::at(UpstreamAddress::Unix(std::path::absolute(&places.socket)?))],
         pid_file: Some(std::path::absolute(&places.pid_file)?),
         ..vestibule_config::Upstream::default()
     };
     let beside = vestibule_config::Upstream {
         name: "vestibule-demo".to_owned(),
-        address: UpstreamAddress::Unix(counters.to_owned()),
+        members: vec![Member::at(UpstreamAddress::Unix(counters.to_owned()))],
         pid_file: None,
         ..vestibule_config::Upstream::default()
     };
@@ -319,7 +319,7 @@ mod tests {
                 config.routes.find(&HostAndPath(b"any", path.as_bytes())).and_then(|id| config.route(id));
             assert_eq!(route.and_then(|route| route.upstream()), Some(UpstreamId(upstream)), "{path}");
         }
-        assert_eq!(config.upstreams[0].address, UpstreamAddress::Unix("/tmp/a.sock".into()));
-        assert_eq!(config.upstreams[1].address, UpstreamAddress::Unix("/tmp/b.sock".into()));
+        assert_eq!(config.upstreams[0].address(), &UpstreamAddress::Unix("/tmp/a.sock".into()));
+        assert_eq!(config.upstreams[1].address(), &UpstreamAddress::Unix("/tmp/b.sock".into()));
     }
 }

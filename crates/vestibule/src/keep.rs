@@ -93,9 +93,9 @@ fn instances(process: &vestibule_config::Process) -> Vec<vestibule_config::Proce
 }
 
 fn socket(upstream: &Upstream) -> Option<PathBuf> {
-    match &upstream.config.address {
-        UpstreamAddress::Unix(path) => Some(path.clone()),
-        UpstreamAddress::Tcp(_) => None,
+    match upstream.config.only_address() {
+        Some(UpstreamAddress::Unix(path)) => Some(path.clone()),
+        _ => None,
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
-use vestibule_config::{Config, ListenAddress, Listener, Problem, Process, Upstream, UpstreamId};
+use vestibule_config::{Config, ListenAddress, Listener, Member, Problem, Process, Upstream, UpstreamId};
 use vestibule_upstream::Order;
 
 use crate::serve::{self, Ends};
@@ -133,7 +133,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let served = match location.blocking_recv() {
         Ok(address) => {
             tracing::info!("the application is expected at {}", told(&address));
-            config.upstreams[0].address = address;
+            config.upstreams[0].members = vec![Member::at(address)];
             serve::run_bound(config, (bound, security), None, Ends::Told(end), |upstreams| {
                 let upstreams = upstreams.to_vec();
                 tokio::task::spawn_local(async move {

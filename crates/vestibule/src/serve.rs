@@ -111,7 +111,7 @@ pub(crate) fn run_bound(
         for settings in &config.upstreams {
             let (upstream, orders) = Upstream::new(settings.clone(), config.workers.get())
                 .with_context(|| format!("upstream {}", settings.name))?;
-            tokio::task::spawn_local(Monitor::new(Arc::clone(&upstream), orders).run());
+            tokio::task::spawn_local(Monitor::new(Arc::clone(&upstream), orders).asking(&config.dns).run());
             upstreams.push(upstream);
         }
         // From here on signals wait for us instead of ending the process.

@@ -29,6 +29,15 @@ impl Fitness<'_, '_> {
     /// Reports each that does not fit. What is wrong by itself, or only misspelt, causes no second error.
     pub(super) fn check(&self) {
         let section = &self.written.section;
+        if let Some(upstream) = self.upstream.filter(|upstream| upstream.only_address().is_none()) {
+            let problem = Problem::new(format!(
+                "the upstream `{}` has several members, and a process is one",
+                upstream.name
+            ));
+            let instead = "have its servers kept by another program, such as systemd, or write one `address`";
+            self.report(&self.name.span, problem, instead);
+            return;
+        }
         if section.has("command") {
             self.owned();
         } else if section.lacks("command") {
@@ -134,9 +143,9 @@ impl Fitness<'_, '_> {
             && self.upstream.is_none_or(|upstream| upstream.pid_file.is_none());
         for Found { value, span } in self.texts() {
             if Placeholder::Socket.is_in(value) {
-                match self.upstream.map(|upstream| &upstream.address) {
+                match self.upstream.map(Upstream::address) {
                     Some(UpstreamAddress::Unix(_)) => {}
-                    Some(UpstreamAddress::Tcp(address)) => {
+                    Some(address) => {
                         let problem =
                             Problem::new("`{socket}` is a Unix socket, and the upstream listens on a port");
                         self.report(span, problem, &format!("write the port itself: {address}"));
@@ -180,7 +189,7 @@ impl Fitness<'_, '_> {
             }
             return;
         };
-        let UpstreamAddress::Unix(socket) = &upstream.address else {
+        let Some(UpstreamAddress::Unix(socket)) = upstream.only_address() else {
             let instead = "let the application listen at a Unix socket, or write another `restart`";
             self.report(replace, cannot("two instances cannot share a port"), instead);
             return;

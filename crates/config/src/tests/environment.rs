@@ -87,7 +87,7 @@ fn what_the_machine_says_comes_with_the_other_errors() {
 #[test]
 fn checks_a_configuration_that_no_file_gave() {
     let mut config = Config::default();
-    config.upstreams[0].address = crate::UpstreamAddress::Unix("/proc".into());
+    config.upstreams[0].members[0].address = crate::UpstreamAddress::Unix("/proc".into());
     let problems = check_environment(&config);
     assert_eq!(problems.len(), 1);
     assert_eq!(
@@ -215,7 +215,7 @@ fn the_environment_names_the_socket_and_the_pid_file() {
         let pid_file = upstream.pid_file.as_ref().map(|path| path.display().to_string());
         // What is kept follows.
         assert_eq!(config.processes.first().and_then(|process| process.pid_file.clone()), upstream.pid_file);
-        (upstream.address.clone(), pid_file)
+        (upstream.address().clone(), pid_file)
     };
     let unix = |path: &str| UpstreamAddress::Unix(path.into());
     let (socket, pid_file) = (Some("/run/a.sock"), Some("/run/a.pid"));

@@ -42,7 +42,7 @@ drain = "30s"                                # 9 `drain` is a table
 timeout = { conect = "1s", idle = [] }       # 13 unknown key `conect` | 35 expected a duration
 
 [upstream.b]
-addresses = ["unix:/a"]                      # 1 `addresses` in [upstream.NAME] is not supported yet
+addresses = ["unix:/a", "unix:/a"]           # 25 unix:/a stands here a second time
 
 [upstream.c]                                 # 11 `c` has no address
 

@@ -166,6 +166,8 @@ fn it_has_every_key_and_no_other() {
             "in `health` of [upstream.NAME]" => "upstream.NAME.health.",
             "in `drain` of [upstream.NAME]" => "upstream.NAME.drain.",
             "in `timeout` of [upstream.NAME]" => "upstream.NAME.timeout.",
+            "in `addresses` of [upstream.NAME]" => "upstream.NAME.addresses.",
+            "in [dns]" => "dns.",
             "in [control]" => "control.",
             "in [process.NAME]" => "process.NAME.",
             "in `limits` of [process.NAME]" => "process.NAME.limits.",

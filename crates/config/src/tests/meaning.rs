@@ -14,7 +14,7 @@ fn an_empty_file_is_the_default() {
     let config = right("");
     assert_same(&config, &Config::default());
     assert_eq!(config.listeners[0].address, ListenAddress::Tcp("127.0.0.1:8080".parse().unwrap()));
-    assert_eq!(config.upstreams[0].address, UpstreamAddress::Unix("/tmp/web_server.sock".into()));
+    assert_eq!(config.upstreams[0].address(), &UpstreamAddress::Unix("/tmp/web_server.sock".into()));
     assert_eq!(config.upstreams[0].pid_file.as_deref(), Some("/tmp/web_server.pid".as_ref()));
     assert_eq!(config.upstreams[0].name, "app");
     assert_eq!(upstream_of(&config, b"any.example", b"/any"), Some(UpstreamId(0)));
@@ -92,7 +92,8 @@ fn reads_every_key() {
     assert_eq!(config.listeners, [tcp, unix]);
     let upstream = Upstream {
         name: "web".to_owned(),
-        address: UpstreamAddress::Tcp("127.0.0.1:3000".parse().unwrap()),
+        members: vec![Member::at(UpstreamAddress::Tcp("127.0.0.1:3000".parse().unwrap()))],
+        balance: Balance::Least,
         pid_file: Some("/run/web.pid".into()),
         server: Server::Unicorn,
         in_flight: Some(4),

@@ -6,6 +6,7 @@ mod error_pages;
 mod errors;
 mod example;
 mod meaning;
+mod members;
 mod mutation;
 mod process;
 mod process_values;
@@ -67,6 +68,7 @@ fn assert_same(one: &Config, other: &Config) {
     assert_eq!(one.limits, other.limits);
     assert_eq!(one.buffer, other.buffer);
     assert_eq!(one.disk, other.disk);
+    assert_eq!(one.dns, other.dns);
     assert_eq!(one.fields, other.fields);
     assert_eq!(one.error_pages, other.error_pages);
     assert_eq!(one.log, other.log);

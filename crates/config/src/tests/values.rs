@@ -174,7 +174,7 @@ fn refuses_wrong_upstream_addresses() {
         ("\"0.0.0.0:3000\"", "to accept on", "127.0.0.1:3000"),
         ("\"[::]:3000\"", "to accept on", "[::1]:3000"),
         ("\"http://unix:/tmp/a.sock:/\"", "a URL", "\"unix:/tmp/a.sock\""),
-        ("[\"unix:/a\", \"unix:/b\"]", "several addresses are not supported yet", "write one"),
+        ("[\"unix:/a\", \"unix:/b\"]", "one address, not a list", "`addresses`"),
         ("3000", "expected text, found the number 3000", "between quotes"),
     ] {
         assert_wrong(&format!("[upstream.app]\naddress = {address}"), (2, 11), message, instead);

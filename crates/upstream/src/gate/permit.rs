@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::{Gate, Refused, Ticket};
+use super::{Gate, Line, Refused, Ticket};
 
 /// The right to be in flight; given back when dropped.
 #[derive(Debug)]
@@ -17,8 +17,14 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn new(gate: &Arc<Gate>, is_trying: bool) -> Self {
-        Permit { gate: Arc::clone(gate), was_in_vain: false, is_trying }
+    pub(super) fn new(gate: Arc<Gate>, is_trying: bool) -> Self {
+        Permit { gate, was_in_vain: false, is_trying }
+    }
+
+    /// The gate that it was let in by.
+    #[inline]
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Whether a new connection may be made with it: always, but while the accept queue is full only with the permit of
@@ -37,7 +43,7 @@ impl Permit {
     }
 
     /// Gives it back unused: the accept queue is full, so that this makes room for nobody. Who gives up goes back to the
-    /// line ([`Gate::wait`]) at once.
+    /// line ([`Line::wait`]) at once.
     pub(crate) fn give_up(mut self) {
         self.was_in_vain = true;
     }
@@ -54,9 +60,9 @@ impl Drop for Permit {
 /// leaves the line.
 #[derive(Debug)]
 pub struct Waiting {
-    pub(super) gate: Arc<Gate>,
+    pub(super) line: Arc<Line>,
     pub(super) ticket: Ticket,
-    pub(super) entered: Option<oneshot::Receiver<bool>>,
+    pub(super) entered: Option<oneshot::Receiver<(Arc<Gate>, bool)>>,
 }
 
 impl Future for Waiting {
@@ -69,7 +75,7 @@ impl Future for Waiting {
             Poll::Ready(outcome) => {
                 self.entered = None;
                 Poll::Ready(match outcome {
-                    Ok(is_trying) => Ok(Permit::new(&self.gate, is_trying)),
+                    Ok((gate, is_trying)) => Ok(Permit::new(gate, is_trying)),
                     Err(_) => Err(Refused::Stopped),
                 })
             }
@@ -81,18 +87,11 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let Some(mut entered) = self.entered.take() else { return };
         entered.close();
-        if let Ok(is_trying) = entered.try_recv() {
+        if let Ok((gate, is_trying)) = entered.try_recv() {
             // Let in at the very moment of leaving: the permit goes to the next.
-            self.gate.leave(false, is_trying);
+            gate.leave(false, is_trying);
             return;
         }
-        let mut line = self.gate.lock();
-        let place = line.waiters.partition_point(|waiter| waiter.ticket < self.ticket);
-        if line.waiters.get(place).is_some_and(|waiter| waiter.ticket == self.ticket)
-            && let Some(waiter) = line.waiters.remove(place)
-        {
-            line.bytes -= waiter.bytes;
-        }
-        self.gate.settle(&mut line);
+        self.line.forget(self.ticket);
     }
 }

@@ -360,10 +360,7 @@ fn passengerfile(directory: &Path) -> Option<serde_json::Value> {
 
 /// An address as a person writes it.
 pub(crate) fn told(address: &UpstreamAddress) -> String {
-    match address {
-        UpstreamAddress::Unix(path) => format!("unix:{}", path.display()),
-        UpstreamAddress::Tcp(address) => address.to_string(),
-    }
+    address.to_string()
 }
 
 impl Invocation {
