@@ -101,12 +101,12 @@ fn what_is_wrong_with_pages_comes_with_the_other_errors() {
 #[test]
 fn refuses_what_is_no_status_of_ours() {
     assert_wrong("[error_pages]\n500 = \"/500.html\"", (2, 1), "never answers 500 by itself", "leave it out");
-    assert_wrong("[error_pages]\n50x = \"/50x.html\"", (2, 1), "`50x` is not a status", "one of 400, 404");
+    assert_wrong("[error_pages]\n50x = \"/50x.html\"", (2, 1), "`50x` is not a status", "one of 400, 401");
     assert_wrong(
         "[error_pages]\n\"0404\" = \"/a.html\"",
         (2, 1),
         "`0404` is not a status",
-        "one of 400, 404",
+        "one of 400, 401",
     );
     assert_wrong("[error_pages]\n404.html = \"/a.html\"", (2, 1), "expected text, found a table", "503.html");
     assert_wrong("error_pages = []", (1, 15), "is a table", "error_pages = {");
