@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{app, demo, run};
+use crate::{app, demo, import, run};
 
 /// Public front-end of a Ruby Rack application: forwards HTTP to its Unix socket and loses nothing while it restarts.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub(crate) enum Command {
         #[arg(long, short)]
         config: Option<PathBuf>,
     },
+    /// Make a configuration of one that nginx has, and say what could not be carried over.
+    Import(import::Options),
     /// Ask the Vestibule that runs here about its applications, and start, stop or restart them.
     App(app::Options),
     /// Start an application, serve it to the public, and end with it.

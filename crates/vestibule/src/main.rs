@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod control;
 mod demo;
+mod import;
 mod keep;
 mod logging;
 mod run;
@@ -31,13 +32,19 @@ fn main() -> ExitCode {
     // The demo and the check speak for themselves, and so does who asks another Vestibule; a launcher is nobody yet.
     let is_own_voice = matches!(
         command,
-        Command::App(_) | Command::Check { .. } | Command::Demo(_) | Command::DemoApp(_) | Command::Launch
+        Command::App(_)
+            | Command::Check { .. }
+            | Command::Demo(_)
+            | Command::DemoApp(_)
+            | Command::Import(_)
+            | Command::Launch
     );
     // Written to the end when this function ends.
     let events = (!is_own_voice).then(|| logging::start("info"));
     let outcome = match command {
         Command::Serve { config } => serve::from_file(config.as_deref()),
         Command::Check { config } => check::run(config.as_deref()),
+        Command::Import(options) => import::run(&options),
         Command::App(options) => app::run(options),
         Command::Run(options) => run::run(options),
         Command::Demo(options) => demo::run(options),
@@ -52,7 +59,9 @@ fn main() -> ExitCode {
             let is_operators = error.downcast_ref::<vestibule_config::Error>().is_some()
                 || error.downcast_ref::<serve::CannotStart>().is_some()
                 || error.downcast_ref::<demo::Refused>().is_some()
-                || error.downcast_ref::<run::CannotRun>().is_some();
+                || error.downcast_ref::<run::CannotRun>().is_some()
+                || error.downcast_ref::<import::Error>().is_some()
+                || error.downcast_ref::<import::Unwritable>().is_some();
             ExitCode::from(if is_operators { OPERATOR_ERROR } else { 1 })
         }
     }

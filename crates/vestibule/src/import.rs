@@ -1,0 +1,353 @@
+//! `vestibule import nginx.conf`: the configuration of a site that nginx has served until now.
+//!
+//! [`convert`] is where the steps stand in order. What says something in nginx's file is either in the configuration, or in a note: each
+//! directive remembers whether somebody has looked at it, and in the end those are told that nobody has.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod access;
+mod action;
+mod directive;
+mod fields;
+mod files;
+mod glob;
+mod include;
+mod known;
+mod listen;
+mod listener;
+mod location;
+mod measure;
+mod note;
+mod order;
+mod pattern;
+mod place;
+mod scope;
+mod security;
+mod server;
+mod settings;
+mod site;
+mod token;
+mod upstream;
+mod variable;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use include::Error;
+
+use action::Shared;
+use directive::Directive;
+use location::Locations;
+use note::Notes;
+use scope::Scope;
+use server::Server;
+use site::Written;
+use written::Keys;
+
+/// `vestibule import`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// nginx's configuration: nginx.conf, or the file of a site
+    file: PathBuf,
+    /// Write to this file, which may not be there yet, instead of standard output
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+    /// Where files begin that are included by a relative name [default: the file's directory, that above sites-available and its
+    /// like, /etc/nginx]
+    #[arg(long)]
+    prefix: Option<PathBuf>,
+}
+
+/// Writes the configuration, and says on standard error what is not in it. What is not carried over is no failure: it has been said.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let Imported { config, mut said, missing } = convert(&options.file, options.prefix.as_deref())?;
+    let shown = options.output.clone().unwrap_or_else(|| PathBuf::from("vestibule.toml"));
+    // It is ours to write what `check` takes; where we do not, that is said beside everything else.
+    if let Err(error) = vestibule_config::parse(&config, &shown) {
+        said.push_str(&format!("\nTo be mended by hand:\n{error}\n"));
+    }
+    match &options.output {
+        Some(path) => {
+            let file = fs::OpenOptions::new().write(true).create_new(true).open(path);
+            let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, config.as_bytes()));
+            written.map_err(|source| Unwritable { path: path.clone(), source })?;
+        }
+        None => print!("{config}"),
+    }
+    eprint!("{said}");
+    let file = options.file.display();
+    match missing {
+        0 => {
+            eprintln!("{file}: all of it is carried over; next: vestibule check --config {}", shown.display())
+        }
+        1 => eprintln!(
+            "{file}: 1 directive is not carried over, see above; next: vestibule check --config {}",
+            shown.display()
+        ),
+        some => eprintln!(
+            "{file}: {some} directives are not carried over, see above; next: vestibule check --config {}",
+            shown.display()
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration cannot be written to the file that was named.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+pub(crate) struct Unwritable {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// What came out.
+#[derive(Debug)]
+struct Imported {
+    /// TOML.
+    config: String,
+    /// For the operator: what is not carried over, what differs, what is not needed.
+    said: String,
+    /// How many directives are not carried over.
+    missing: usize,
+}
+
+/// The configuration that does what nginx does with this file.
+fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
+    let mut notes = Notes::default();
+    let main = include::Reader::new(file, prefix, &mut notes).read(file)?;
+    let http = http(&main);
+    let mut shared = Shared::default();
+    let mut found = Vec::new();
+    for directive in http.iter().flat_map(|block| block.iter()) {
+        match directive.name.as_str() {
+            "server" => found.push(directive),
+            "upstream" => shared.upstreams.add(directive, &mut notes),
+            "limit_req_zone" => shared.zones.push(directive),
+            _ => {}
+        }
+    }
+    let around = http.iter().fold(Scope::default(), |scope, block| scope.with(block));
+    let servers: Vec<_> = found.iter().map(|server| Server::of(server, &around, &mut notes)).collect();
+    let listeners = listener::write(&servers, &mut notes);
+    let answering: Vec<_> = servers.iter().filter(|server| server.to_https.is_none()).collect();
+    let default = default(&servers, &answering);
+
+    let mut output = Output::default();
+    if let Some(first) = default.or(answering.first().copied()) {
+        shared.body = Some(action::body(&first.scope, &mut notes));
+        shared.compress = action::compress(&first.scope, &mut notes);
+        settings::write(&first.scope, &shared, &around, &mut output, &mut notes);
+    }
+    let mut pages: BTreeMap<u16, String> = BTreeMap::new();
+    for server in &answering {
+        let is_default = default.is_some_and(|default| std::ptr::eq(*server, default));
+        let Some(hosts) = output.hosts(server, is_default, &answering, &mut notes) else { continue };
+        let locations = Locations::of(server.directive, &server.scope, &mut notes);
+        for (status, page, directive) in site::error_pages(&locations, &mut notes) {
+            let known = pages.entry(status).or_insert_with(|| page.clone());
+            if *known != page {
+                notes.missing(directive, format!("the page for {status} is {known} for all servers"));
+            }
+        }
+        let hsts = listeners.says_hsts(server);
+        let maintenance = site::maintenance(&locations, &mut notes);
+        let routes = site::routes(server, &locations, hsts, &mut shared, &mut notes);
+        if let Some(file) = maintenance {
+            let names =
+                routes.iter().flat_map(|route| &route.keys.entries).filter(|(key, _)| key == "upstream");
+            for (_, name) in names {
+                if let Some(used) = shared.upstreams.used(name.trim_matches('"')) {
+                    used.keys.set("maintenance", written::text(&file));
+                }
+            }
+        }
+        let of_hosts = site::of_hosts(server, &mut notes);
+        output.routes.push((server_title(server), hosts, routes));
+        for (host, route) in of_hosts {
+            output.routes.push((host.clone(), vec![Some(vec![host])], vec![route]));
+        }
+    }
+    for (status, page) in pages {
+        if !Path::new(&page).is_file() {
+            output.comment_pages = true;
+        }
+        output.pages.set(status.to_string(), written::text(&page));
+    }
+    shared.upstreams.finish(&mut notes);
+    unseen(&main, &mut notes);
+    let missing = notes.missing_count();
+    let said = notes.text();
+    Ok(Imported { config: output.text(file, &listeners, &shared, &said), said, missing })
+}
+
+/// What stands in `http`, and around it: the file of a site begins in it.
+fn http(main: &[Directive]) -> Vec<&[Directive]> {
+    let mut levels = vec![main];
+    for directive in main.iter().filter(|directive| directive.name == "http") {
+        directive.see();
+        levels.push(directive.inside());
+    }
+    levels
+}
+
+/// The server for hosts that none names: that of the first address over TLS, else of the first address.
+fn default<'s, 'd>(servers: &[Server<'d>], answering: &[&'s Server<'d>]) -> Option<&'s Server<'d>> {
+    let at = |tls: bool| {
+        answering.iter().copied().find(|server| {
+            let mut listens = server.listens.iter().filter(|listen| listen.is_tls == tls);
+            listens.any(|listen| server.is_default_at(&listen.address, servers))
+        })
+    };
+    at(true).or_else(|| at(false))
+}
+
+fn server_title(server: &Server<'_>) -> String {
+    let names = if server.names.is_empty() { "any host".to_owned() } else { server.names.join(", ") };
+    format!("{names} ({})", server.directive.place)
+}
+
+/// Says of each directive that nobody has looked at why.
+fn unseen(block: &[Directive], notes: &mut Notes) {
+    for directive in block {
+        if !directive.is_seen() {
+            // What it says is what Vestibule does with every WebSocket.
+            let is_upgrade = directive.name == "map" && directive.argument(0) == "$http_upgrade";
+            let needless = if is_upgrade {
+                Some("WebSockets pass by themselves")
+            } else {
+                known::needless(&directive.name)
+            };
+            match needless {
+                Some(why) => notes.needless(directive, why),
+                None => notes.missing(directive, known::advice(&directive.name)),
+            }
+        }
+        unseen(directive.inside(), notes);
+    }
+}
+
+/// What is written, section by section.
+#[derive(Debug, Default)]
+struct Output {
+    top: Keys,
+    limits: Keys,
+    compress: Option<String>,
+    log: Keys,
+    pages: Keys,
+    comment_pages: bool,
+    routes: Vec<(String, Hosts, Vec<Written>)>,
+}
+
+/// For which hosts the routes of a server are written; `None` for any.
+type Hosts = Vec<Option<Vec<String>>>;
+
+impl Output {
+    /// The hosts of a server; `None` where another one answers for them all.
+    fn hosts(
+        &self,
+        server: &Server<'_>,
+        is_default: bool,
+        all: &[&Server<'_>],
+        notes: &mut Notes,
+    ) -> Option<Hosts> {
+        let mut names = server.names.clone();
+        let taken = |name: &String| {
+            self.routes
+                .iter()
+                .flat_map(|(_, hosts, _)| hosts.iter().flatten())
+                .any(|hosts| hosts.contains(name))
+        };
+        let again: Vec<_> = names.iter().filter(|name| taken(name)).cloned().collect();
+        names.retain(|name| !again.contains(name));
+        let sent = |name: &String| {
+            let conditions =
+                server.scope.own("if").into_iter().filter(|directive| action::is_taken_elsewhere(directive));
+            conditions.into_iter().any(|directive| directive.argument(2).trim_end_matches(')') == name)
+        };
+        names.retain(|name| !sent(name));
+        if !again.is_empty() {
+            let why = format!(
+                "{}: a route does not look at the port that was asked, and another server has this name",
+                again.join(", ")
+            );
+            notes.different(server.directive, why);
+        }
+        if is_default {
+            // A wildcard of another server would come before "any host".
+            let is_wild = all.iter().flat_map(|other| &other.names).any(|other| {
+                other.strip_prefix('*').is_some_and(|end| names.iter().any(|name| name.ends_with(end)))
+            });
+            return Some(if is_wild { vec![Some(names), None] } else { vec![None] });
+        }
+        if names.is_empty() {
+            notes.missing(server.directive, "nobody asks for it by a name of its own: a route does not look at the port or the address that was asked; give it a host, or serve it by another Vestibule");
+            return None;
+        }
+        Some(vec![Some(names)])
+    }
+
+    fn text(&self, file: &Path, listeners: &listener::Listeners, shared: &Shared<'_>, said: &str) -> String {
+        let mut text = format!(
+            "# Made of {} by `vestibule import`. What was not carried over stands at the end.\n#\n\
+             #   vestibule check --config FILE    says whether it is right.\n",
+            file.display()
+        );
+        let mut section = |title: &str, body: String| {
+            if !body.is_empty() {
+                text.push_str(&format!("\n{title}{body}"));
+            }
+        };
+        section("", self.top.lines());
+        section("", listeners.text());
+        for used in shared.upstreams.all() {
+            section(&format!("[upstream.{}]\n", written::key(&used.name)), used.keys.lines());
+        }
+        for (title, hosts, routes) in &self.routes {
+            let mut body = String::new();
+            for hosts in hosts {
+                for route in routes {
+                    body.push_str(&format!("\n# {}\n[[route]]\n", one_line(&route.comment)));
+                    let mut keys = Keys::default();
+                    if let Some(hosts) = hosts {
+                        keys.set("host", written::one_or_list(hosts));
+                    }
+                    if let Some(path) = site::paths(route) {
+                        keys.set("path", path);
+                    }
+                    keys.entries.extend(route.keys.entries.clone());
+                    body.push_str(&keys.lines());
+                }
+            }
+            section(&format!("\n# ---- {}\n", one_line(title)), body);
+        }
+        section("[limits]\n", self.limits.lines());
+        section(
+            "",
+            self.compress.as_ref().map_or_else(String::new, |compress| settings::compress_section(compress)),
+        );
+        let title = if self.comment_pages {
+            "# Pages are read when Vestibule starts; not all of these were there when this was written.\n[error_pages]\n"
+        } else {
+            "[error_pages]\n"
+        };
+        section(title, self.pages.lines());
+        section("[log]\n", self.log.lines());
+        if !said.is_empty() {
+            text.push_str("\n\n");
+            for line in said.lines() {
+                text.push_str(format!("# {}", one_line(line)).trim_end());
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// A text that can stand in a comment.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
