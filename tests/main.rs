@@ -14,6 +14,7 @@ mod actions;
 mod answers;
 mod bad_input;
 mod buffering;
+mod compression;
 mod control;
 mod corpus;
 mod demo;

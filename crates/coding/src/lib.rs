@@ -8,6 +8,8 @@ mod deflate;
 mod encoder;
 mod encoders;
 mod error;
+#[cfg(test)]
+mod tests;
 mod types;
 mod whole;
 

@@ -9,6 +9,7 @@ use vestibule_upstream::{Answer, Client, Error, Offer, Outgoing, Ticket, Trace, 
 
 use crate::body::Reading;
 use crate::changes::Reworked;
+use crate::compress::{is_condition, write_condition};
 use crate::expand::Filled;
 use crate::forwarded;
 use crate::key::key;
@@ -132,6 +133,7 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request<'_>, about: About<'_>, ke
             Name::Cookie if !std::mem::replace(&mut has_cookie, true) => write_cookies(out, request, name),
             Name::Cookie => {}
             Name::MaxForwards if head.method_kind == Method::Options => write_max_forwards(out, request),
+            Name::Other if is_condition(name) => write_condition(out, name, line.value.of(bytes)),
             _ => field(out, name, line.value.of(bytes)),
         }
     }

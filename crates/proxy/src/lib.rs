@@ -9,6 +9,7 @@ mod asked;
 mod auth;
 mod body;
 mod changes;
+mod compress;
 mod cors;
 mod expand;
 mod files;
@@ -33,6 +34,7 @@ mod worker;
 
 pub use access_log::{AccessLog, Entry, Outcome, timestamp};
 pub use changes::{Changed, Changes, Reworked};
+pub use compress::{Compression, Treated};
 pub use expand::Filled;
 pub use forward::is_of_this_hop;
 // For the micro benches alone, which stand outside of the crate: everything else goes through `stack`.

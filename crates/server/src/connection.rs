@@ -11,7 +11,8 @@ use std::time::{Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Version};
 use vestibule_proxy::{
-    Changed, Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, not_tls, slow_head, stack,
+    Changed, Compression, Door, Outcome, Own, Peer, Record, Request, bad_head, bad_start, not_tls, slow_head,
+    stack,
 };
 use vestibule_tls::Acceptor;
 use vestibule_upstream::{Buffer, Deadline};
@@ -393,6 +394,7 @@ async fn refuse(
         takes_trailers: false,
         hsts,
         changed: Changed::NONE,
+        compression: Compression::default(),
     };
     scratch.answer.clear();
     let rest = head::write_own(&mut scratch.answer, own, asked, false, &house.worker);

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use vestibule_coding::Error as CodingError;
 use vestibule_config::Buffer;
-use vestibule_http1::{CHUNK_END, LAST_CHUNK_HEAD, Name, ResponseHead, chunk_head, write_trailers};
-use vestibule_proxy::{Changed, Entry, Outcome, Plan, Record, Request};
+use vestibule_http1::{
+    BodyLength, CHUNK_END, LAST_CHUNK_HEAD, Name, ResponseHead, chunk_head, write_trailers,
+};
+use vestibule_proxy::{Changed, Compression, Entry, Outcome, Plan, Record, Request};
 use vestibule_upstream::{Answer, ClientError, Error, Upstream};
 
+use crate::coder::{Coder, Way};
 use crate::head::BodyFraming;
 use crate::house::House;
 use crate::outflow::{FlowError, Outflow, WriteError};
@@ -40,6 +44,30 @@ impl<'a> Exchange<'a> {
         (buffer.response && !goes_through).then_some(buffer)
     }
 
+    /// What becomes of the answer's body, and of what there is of it in a coding: short ones are coded here, into `coded`, so that their head can
+    /// say how long they are. To be called before the head is written.
+    pub(crate) fn begin_body(&self, answer: &Answer, coded: &mut Vec<u8>) -> (Compression, Way) {
+        let route = self.record.route.and_then(|id| self.plan.config.route(id));
+        let (Some(route), Some(head)) = (route, answer.head()) else {
+            return (Compression::default(), Way::Plain);
+        };
+        let mut compression = Compression::of(&route.compress, self.request, head);
+        let Some(coding) = compression.coding.filter(|_| head.0.body != BodyLength::None) else {
+            return (compression, Way::Plain);
+        };
+        let encoders = &self.house.encoders;
+        let way = match answer.whole() {
+            Some(body) => encoders.whole(coding, body, coded).ok().map(|()| {
+                compression.length = Some(coded.len() as u64);
+                Way::Coded
+            }),
+            None => encoders.begin(coding).map(|encoder| Way::Coding(Box::new(Coder::new(encoder)))),
+        };
+        // Without room for it, it goes as it is; others may get it otherwise.
+        compression.coding = compression.coding.filter(|_| way.is_some());
+        (compression, way.unwrap_or(Way::Plain))
+    }
+
     /// Passes an answer on to its end, framed so, behind the `head_len` bytes of its head that stand in `flow`.
     pub(crate) async fn pass_on(
         &mut self,
@@ -47,9 +75,16 @@ impl<'a> Exchange<'a> {
         exit: &mut impl Exit,
         flow: &mut Outflow<'_>,
         (framing, head_len): (BodyFraming, u64),
+        mut way: Way,
     ) -> End {
         let mut source = Source::Open(framing);
-        let end = poll_fn(|cx| self.poll_pass_on(cx, answer, exit, flow, &mut source)).await;
+        let end = poll_fn(|cx| {
+            if let Way::Coding(coder) = &mut way {
+                coder.begin_turn();
+            }
+            self.poll_pass_on(cx, answer, exit, flow, &mut source, &mut way)
+        })
+        .await;
         // Of what came, some may have been kept in vain.
         self.sent = self.sent.min(flow.written().saturating_sub(head_len));
         match (end, source) {
@@ -66,9 +101,10 @@ impl<'a> Exchange<'a> {
         exit: &mut impl Exit,
         flow: &mut Outflow<'_>,
         source: &mut Source,
+        way: &mut Way,
     ) -> Poll<End> {
         loop {
-            let mut has_moved = self.collect(cx, answer, flow, source);
+            let mut has_moved = self.collect(cx, answer, flow, source, way);
             match flow.poll(exit.sink(), cx) {
                 Ok(moved) => has_moved |= moved,
                 Err(FlowError::Client(error)) => return Poll::Ready(End::Client(error)),
@@ -97,6 +133,16 @@ impl<'a> Exchange<'a> {
             if has_moved {
                 continue;
             }
+            if let (Way::Coding(coder), &mut Source::Open(framing)) = (&mut *way, &mut *source) {
+                if coder.has_had_turn() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                if let Poll::Ready(rested) = coder.poll_rest(cx) {
+                    self.put_coded(rested, flow, framing, source);
+                    continue;
+                }
+            }
             // Otherwise writing the answer, or reading the body, tells when the client leaves.
             if is_open && flow.is_empty() && !answer.waits_for_client() && exit.poll_left(cx).is_ready() {
                 return Poll::Ready(End::Client(WriteError::Left));
@@ -113,24 +159,28 @@ impl<'a> Exchange<'a> {
         answer: &mut Answer,
         flow: &mut Outflow<'_>,
         source: &mut Source,
+        way: &mut Way,
     ) -> bool {
         let mut has_moved = false;
         while let Source::Open(framing) = *source
             && flow.has_room()
+            && !matches!(way, Way::Coding(coder) if coder.has_had_turn())
         {
             match answer.poll_data(cx) {
-                Poll::Ready(Ok(true)) => {
-                    let (data, out) = (answer.data(), flow.tail());
-                    self.sent += data.len() as u64;
-                    if framing == BodyFraming::Chunked {
-                        chunk_head(out, data.len());
-                        out.extend_from_slice(data);
-                        out.extend_from_slice(CHUNK_END);
-                    } else {
-                        out.extend_from_slice(data);
+                Poll::Ready(Ok(true)) => match &mut *way {
+                    Way::Plain => self.put(answer.data(), flow, framing),
+                    Way::Coded => {}
+                    Way::Coding(coder) => {
+                        self.put_coded(coder.write(answer.data()), flow, framing, source);
                     }
-                }
+                },
                 Poll::Ready(Ok(false)) => {
+                    if let Way::Coding(coder) = &mut *way {
+                        self.put_coded(coder.finish(), flow, framing, source);
+                        if matches!(source, Source::Broken(_)) {
+                            return true;
+                        }
+                    }
                     if framing == BodyFraming::Chunked {
                         let out = flow.tail();
                         out.extend_from_slice(LAST_CHUNK_HEAD);
@@ -139,8 +189,18 @@ impl<'a> Exchange<'a> {
                     }
                     *source = Source::Ended;
                 }
-                Poll::Ready(Err(error)) => *source = Source::Broken(error.to_string()),
-                Poll::Pending => break,
+                Poll::Ready(Err(error)) => {
+                    if let Way::Coding(coder) = &mut *way {
+                        self.put_coded(coder.flush(), flow, framing, source);
+                    }
+                    *source = Source::Broken(error.to_string());
+                }
+                Poll::Pending => {
+                    if let Way::Coding(coder) = &mut *way {
+                        has_moved |= self.put_coded(coder.flush(), flow, framing, source);
+                    }
+                    break;
+                }
             }
             has_moved = true;
             if flow.is_due() {
@@ -160,6 +220,44 @@ impl<'a> Exchange<'a> {
         let route = self.record.route.and_then(|id| self.plan.config.route(id));
         let of_upstream = || self.upstream().map(|upstream| upstream.config.timeout.tunnel);
         route.and_then(|route| route.timeout.tunnel).or_else(of_upstream).unwrap_or(Duration::MAX)
+    }
+
+    /// Puts a piece of the body in `flow`, as it is framed.
+    #[inline]
+    fn put(&mut self, data: &[u8], flow: &mut Outflow<'_>, framing: BodyFraming) {
+        // A chunk of nothing would end it.
+        if data.is_empty() {
+            return;
+        }
+        let out = flow.tail();
+        self.sent += data.len() as u64;
+        if framing == BodyFraming::Chunked {
+            chunk_head(out, data.len());
+            out.extend_from_slice(data);
+            out.extend_from_slice(CHUNK_END);
+        } else {
+            out.extend_from_slice(data);
+        }
+    }
+
+    /// The same with what came out of a coder; gives whether that was anything.
+    fn put_coded(
+        &mut self,
+        coded: Result<&[u8], CodingError>,
+        flow: &mut Outflow<'_>,
+        framing: BodyFraming,
+        source: &mut Source,
+    ) -> bool {
+        match coded {
+            Ok(piece) => {
+                self.put(piece, flow, framing);
+                !piece.is_empty()
+            }
+            Err(error) => {
+                *source = Source::Broken(error.to_string());
+                true
+            }
+        }
     }
 
     pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use vestibule_http1::{
     BodyLength, Field, Method, Name, ResponseHead, Version, field, number_field, status_line,
 };
-use vestibule_proxy::{Changed, Own, Worker, is_of_this_hop};
+use vestibule_proxy::{Changed, Compression, Own, Treated, Worker, is_of_this_hop};
 
 use crate::outflow::FLUSH;
 
@@ -33,6 +33,8 @@ pub struct Asked<'a> {
     pub hsts: Option<&'a str>,
     /// What is changed in its fields.
     pub changed: Changed<'a>,
+    /// What becomes of its body.
+    pub compression: Compression,
 }
 
 impl BodyFraming {
@@ -58,6 +60,7 @@ pub fn write(
     let is_changed = !asked.changed.is_nothing();
     let mut has_date = false;
     let mut hsts = asked.hsts.filter(|_| !is_changed || !asked.changed.drops(HSTS));
+    let mut compression = asked.compression;
     for line in &head.fields {
         has_date |= line.kind == Name::Date;
         if line.kind == Name::StrictTransportSecurity {
@@ -68,7 +71,7 @@ pub fn write(
             if is_changed && asked.changed.drops(name) {
                 continue;
             }
-            field(out, name, line.value.of(bytes));
+            write_field(out, name, line.value.of(bytes), &mut compression);
         }
     }
     if !has_date && head.status >= 200 {
@@ -89,11 +92,17 @@ pub fn write(
         out.extend_from_slice(b"\r\n");
         return;
     }
-    match (head.body, BodyFraming::of(head.body, asked)) {
+    for (name, value) in compression.added() {
+        field(out, name.as_bytes(), value.as_bytes());
+    }
+    let body = compression.body(head.body);
+    match (body, BodyFraming::of(body, asked)) {
         (BodyLength::Length(length), _) => number_field(out, b"Content-Length", length),
         // What a GET would have had (RFC 9110 8.6), where the application said it.
         (BodyLength::None, _) if asked.method == Method::Head || head.status == 304 => {
-            if let Some(length) = head.promised {
+            if compression.coding.is_none()
+                && let Some(length) = head.promised
+            {
                 number_field(out, b"Content-Length", length);
             }
         }
@@ -144,6 +153,19 @@ pub(crate) fn own_fields(own: &Own, asked: Asked<'_>, worker: &Worker, mut each:
             there.any(|(known, _)| known.eq_ignore_ascii_case(name)) && !changed.drops(name)
         };
         changed.add(has, each);
+    }
+}
+
+/// Writes a field as it is, or as coding the body changes it.
+#[inline]
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8], compression: &mut Compression) {
+    if compression.is_off() {
+        return field(out, name, value);
+    }
+    match compression.treat(name, value) {
+        Treated::Same => field(out, name, value),
+        Treated::Gone => {}
+        Treated::Joined(parts) => field(out, name, &parts.concat()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use vestibule_coding::Encoders;
 use vestibule_config::Limits;
 use vestibule_proxy::{Peer, Scratch, Worker};
 use vestibule_upstream::Buffer;
@@ -32,6 +33,10 @@ pub(crate) struct House {
     pub(crate) idle: Rc<Idle>,
     /// What orders the handshakes that have something to compute.
     pub(crate) turnstile: Turnstile,
+    /// What codes the bodies of answers.
+    pub(crate) encoders: Encoders,
+    /// Where the coded form of a short body stands until its head is written.
+    coded: RefCell<Vec<u8>>,
     census: Arc<Census>,
     grounds: RefCell<Vec<Ground>>,
     received: RefCell<Vec<Buffer>>,
@@ -57,6 +62,8 @@ impl House {
             worker,
             idle: Idle::new(),
             turnstile: Turnstile::default(),
+            encoders: Encoders::default(),
+            coded: RefCell::default(),
             census,
             grounds: RefCell::default(),
             received: RefCell::default(),
@@ -99,6 +106,18 @@ impl House {
         if kept.len() < KEPT_GROUNDS && received.capacity() <= KEPT_RECEIVED {
             received.clear();
             kept.push(received);
+        }
+    }
+
+    /// An empty buffer for a coded body.
+    pub(crate) fn take_coded(&self) -> Vec<u8> {
+        self.coded.take()
+    }
+
+    pub(crate) fn put_coded(&self, mut coded: Vec<u8>) {
+        coded.clear();
+        if coded.capacity() <= KEPT_RECEIVED {
+            self.coded.replace(coded);
         }
     }
 

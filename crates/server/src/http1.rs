@@ -3,7 +3,7 @@
 use std::io;
 
 use vestibule_http1::Method;
-use vestibule_proxy::{CLIENT_LEFT, NO_ANSWER, Outcome, Own, Response};
+use vestibule_proxy::{CLIENT_LEFT, Compression, NO_ANSWER, Outcome, Own, Response};
 use vestibule_upstream::Answer;
 
 use crate::connection::Next;
@@ -50,6 +50,7 @@ impl<'a> Exchange<'a> {
             takes_trailers: false,
             hsts: self.request.door.hsts(),
             changed: self.changed(),
+            compression: Compression::default(),
         }
     }
 
@@ -126,11 +127,16 @@ impl<'a> Exchange<'a> {
         out: &mut Vec<u8>,
         may_keep: bool,
     ) -> Next {
+        let mut coded = self.house.take_coded();
+        let (compression, way) = self.begin_body(&answer, &mut coded);
         let Some((head, bytes)) = answer.head() else { return Next::Abort };
         let mut asked = self.asked();
-        let framing = BodyFraming::of(head.body, asked);
-        asked.takes_trailers =
-            framing == BodyFraming::Chunked && self.request.head.takes_trailers(self.request.bytes);
+        asked.compression = compression;
+        let framing = BodyFraming::of(compression.body(head.body), asked);
+        // Those of a coded body could speak of its bytes as they were.
+        asked.takes_trailers = compression.coding.is_none()
+            && framing == BodyFraming::Chunked
+            && self.request.head.takes_trailers(self.request.bytes);
         let keep = may_keep && framing != BodyFraming::UntilClose;
         self.status = head.status;
         let is_buffered = self.is_buffered(head, bytes);
@@ -142,11 +148,14 @@ impl<'a> Exchange<'a> {
             answer.keep_trailers();
         }
         let head_len = out.len() as u64;
+        self.sent = coded.len() as u64;
+        out.extend_from_slice(&coded);
+        self.house.put_coded(coded);
         let mut flow = Outflow::new(out, &self.house.limits());
         if let Some(buffer) = is_buffered {
             flow.buffer(&buffer, &self.house.worker.store);
         }
-        match self.pass_on(&mut answer, &mut inbound, &mut flow, (framing, head_len)).await {
+        match self.pass_on(&mut answer, &mut inbound, &mut flow, (framing, head_len), way).await {
             End::Client(error) => {
                 if error == WriteError::Slow {
                     // Else the kernel would keep what was written for as long as the client likes.

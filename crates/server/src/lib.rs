@@ -3,6 +3,7 @@
 mod arrival;
 mod census;
 mod client_stream;
+mod coder;
 mod connection;
 mod exchange;
 mod file_body;

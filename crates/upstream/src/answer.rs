@@ -133,6 +133,19 @@ impl Answer {
         self.connection.as_ref().map(|connection| (&connection.head, connection.received.filled()))
     }
 
+    /// The whole body, where its length is known and all of it is there; until [`poll_data`](Self::poll_data) is called.
+    #[must_use]
+    pub fn whole(&self) -> Option<&[u8]> {
+        let connection = self.connection.as_ref()?;
+        let BodyLength::Length(length) = connection.head.body else { return None };
+        let start = connection.head.len;
+        if self.used != start || self.left != length {
+            return None;
+        }
+        let end = start.checked_add(usize::try_from(length).ok()?)?;
+        connection.received.filled().get(start..end)
+    }
+
     /// The body bytes that the last [`poll_data`](Self::poll_data) made available.
     #[inline]
     pub fn data(&self) -> &[u8] {

@@ -113,7 +113,14 @@ fn is_passed_on_in_one_form(head: &ResponseHead, text: &[u8], method: Method) {
         return;
     }
     for version in [Version::Http11, Version::Http10] {
-        let asked = Asked { version, method, takes_trailers: false, hsts: None, changed: Changed::NONE };
+        let asked = Asked {
+            version,
+            method,
+            takes_trailers: false,
+            hsts: None,
+            changed: Changed::NONE,
+            compression: vestibule_proxy::Compression::default(),
+        };
         let sent = |head: &ResponseHead, bytes: &[u8]| {
             let mut out = Vec::new();
             WORKER.with(|worker| write_head(&mut out, (head, bytes), asked, true, worker));

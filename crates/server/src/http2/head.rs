@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use vestibule_http1::{BodyLength, Method, Name, ResponseHead};
 use vestibule_http2::FieldBlock;
-use vestibule_proxy::{Own, Worker};
+use vestibule_proxy::{Own, Treated, Worker};
 
 use crate::head::{Asked, HSTS, has_field, lines_of_file, own_fields, passes};
 
@@ -19,6 +19,7 @@ pub(super) fn of_answer(
     let nominates = head.nominates_fields();
     let is_changed = !asked.changed.is_nothing();
     let (mut has_date, mut has_hsts) = (false, is_changed && asked.changed.drops(HSTS));
+    let mut compression = asked.compression;
     for line in &head.fields {
         has_date |= line.kind == Name::Date;
         has_hsts |= line.kind == Name::StrictTransportSecurity;
@@ -31,8 +32,20 @@ pub(super) fn of_answer(
             if is_changed && asked.changed.drops(name) {
                 continue;
             }
-            block.field(name, line.value.of(bytes));
+            let value = line.value.of(bytes);
+            if compression.is_off() {
+                block.field(name, value);
+                continue;
+            }
+            match compression.treat(name, value) {
+                Treated::Same => block.field(name, value),
+                Treated::Gone => {}
+                Treated::Joined(parts) => block.field(name, &parts.concat()),
+            }
         }
+    }
+    for (name, value) in compression.added() {
+        block.field(name.as_bytes(), value.as_bytes());
     }
     if !has_date {
         worker.with_date(SystemTime::now(), |date| block.field(b"date", date));
@@ -44,12 +57,14 @@ pub(super) fn of_answer(
         let has = |name: &[u8]| has_field((head, bytes), asked, name);
         asked.changed.add(has, |name, value| block.field(name, value));
     }
-    match head.body {
+    match compression.body(head.body) {
         _ if head.status == 101 => {}
         BodyLength::Length(length) => block.number(b"content-length", length),
         // What a GET would have had (RFC 9110 8.6), where the application said it.
         BodyLength::None if asked.method == Method::Head || head.status == 304 => {
-            if let Some(length) = head.promised {
+            if compression.coding.is_none()
+                && let Some(length) = head.promised
+            {
                 block.number(b"content-length", length);
             }
         }

@@ -4,7 +4,7 @@ use std::io;
 
 use vestibule_http1::{BodyLength, Method, write_trailers};
 use vestibule_http2::{ErrorCode, Kind};
-use vestibule_proxy::{CLIENT_LEFT, NO_ANSWER, Outcome, Own, Response};
+use vestibule_proxy::{CLIENT_LEFT, Compression, NO_ANSWER, Outcome, Own, Response};
 use vestibule_upstream::{Answer, Buffer};
 
 use super::head::{self, add_lines, lines};
@@ -57,6 +57,7 @@ impl Exchange<'_> {
             takes_trailers: false,
             hsts: self.request.door.hsts(),
             changed: self.changed(),
+            compression: Compression::default(),
         };
         let error = match response {
             Response::Own(own) if own.status == CLIENT_LEFT => {
@@ -174,12 +175,17 @@ impl Exchange<'_> {
             );
             return Ok(());
         }
-        let (has_body, length) = match head.body {
+        out.clear();
+        let (compression, way) = self.begin_body(&answer, out);
+        asked.compression = compression;
+        self.sent = out.len() as u64;
+        let (has_body, length) = match compression.body(head.body) {
             BodyLength::None | BodyLength::Length(0) => (false, Some(0)),
             BodyLength::Length(length) => (true, Some(length)),
             BodyLength::Chunked | BodyLength::UntilClose => (true, None),
         };
-        asked.takes_trailers &= head.body == BodyLength::Chunked;
+        // Those of a coded body could speak of its bytes as they were.
+        asked.takes_trailers &= head.body == BodyLength::Chunked && compression.coding.is_none();
         let is_buffered = self.is_buffered(head, bytes);
         let fields = |block: &mut vestibule_http2::FieldBlock<'_>| {
             head::of_answer(block, (head, bytes), asked, worker);
@@ -193,7 +199,7 @@ impl Exchange<'_> {
         if let Some(buffer) = is_buffered {
             flow.buffer(&buffer, &worker.store);
         }
-        match self.pass_on(&mut answer, inbound, &mut flow, (BodyFraming::Plain, 0)).await {
+        match self.pass_on(&mut answer, inbound, &mut flow, (BodyFraming::Plain, 0), way).await {
             End::Client(error) => return Err(error),
             // Closed without its end, the stream is reset (INTERNAL_ERROR): nobody takes what came for the whole.
             End::Broken(why) => self.log(Outcome::Broken, &why),

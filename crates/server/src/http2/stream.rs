@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use vestibule_http1::{HeadLimits, Method, Name, RequestError, Version};
 use vestibule_http2::{Kind, StreamId};
-use vestibule_proxy::{Changed, Request, bad_head, stack};
+use vestibule_proxy::{Changed, Compression, Request, bad_head, stack};
 
 use super::inbound::Inbound;
 use super::line::urgency;
@@ -43,6 +43,7 @@ pub(super) async fn answer(link: Rc<Link>, stream: StreamId, kind: Kind, ground:
             takes_trailers: false,
             hsts,
             changed: Changed::NONE,
+            compression: Compression::default(),
         };
         let _ = respond::own(&mut outlet, &own, asked, &mut ground.scratch.answer).await;
         refusal::log(house, link.door(), own.status, &own.why);

@@ -3,8 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
+use crate::{Encoder, Encoders, whole};
 use proptest::prelude::*;
-use vestibule_coding::{Encoder, Encoders, whole};
 use vestibule_config::Coding;
 
 const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
