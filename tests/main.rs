@@ -22,6 +22,7 @@ mod drain;
 mod error_pages;
 mod errors;
 mod examples;
+mod files;
 mod forwarding;
 mod hold;
 mod http2;
