@@ -16,7 +16,7 @@ PROGRAMS = puma unicorn thin passenger passenger-config bundle rails systemd-ana
   curl sha256sum chromium slowhttptest ab python3 pebble nghttp h2load testssl openssl certutil
 PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties systemd wrk nginx-light haproxy caddy \
   curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv \
-  pebble nghttp2-client testssl.sh openssl libnss3-tools
+  pebble nghttp2-client testssl.sh openssl libnss3-tools groff-base
 
 # Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
 PYTHON = target/python

@@ -49,3 +49,4 @@ mod stalled_disk;
 mod stalled_log;
 mod streaming;
 mod tls;
+mod tool;

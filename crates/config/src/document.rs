@@ -4,12 +4,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::{Problem, Source};
+use crate::problem::Problem;
+use crate::source::{Line, Source};
 use crate::suggestion;
 use crate::value::describe;
 
@@ -57,7 +59,7 @@ impl Reader {
 
     /// Notes a problem with what is written at `span`.
     pub(crate) fn report(&self, span: Range<usize>, problem: Problem) {
-        self.problems.borrow_mut().push(problem.at(Some(self.source.place(span))));
+        self.problems.borrow_mut().push(self.source.locate(problem, span));
     }
 
     /// Everything found, unknown keys included.
@@ -294,9 +296,14 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Line, counted from 1, of a byte offset.
-    pub(crate) fn line(&self, offset: usize) -> usize {
+    /// The line of an offset, for people.
+    pub(crate) fn line(&self, offset: usize) -> Line<'d> {
         self.reader.source.line(offset)
+    }
+
+    /// Where the file is in which the table stands, for paths that are written without their root.
+    pub(crate) fn directory(&self) -> &'d Path {
+        self.reader.source.directory(self.span.start)
     }
 
     /// Notes a problem with what is written at `span`.

@@ -4,7 +4,9 @@
 //! it means (a [`Config`] in which everything is checked and the routes are compiled). All errors come at once, each with
 //! its place and with what to write instead.
 
+use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -23,6 +25,7 @@ mod expression;
 mod fields;
 mod glob;
 mod host;
+mod include;
 mod listener;
 mod meaning;
 mod model;
@@ -34,11 +37,16 @@ mod problem;
 mod process;
 mod route;
 pub mod routes;
+mod schema;
+mod secrets;
+mod source;
 mod suggestion;
 mod syntax;
 mod tls;
 mod upstream;
 mod value;
+mod variables;
+mod warning;
 mod web_server;
 
 pub use environment::check_environment;
@@ -47,26 +55,28 @@ pub use model::*;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};
 pub use process::*;
+pub use schema::schema;
 pub use tls::*;
+pub use warning::warnings;
 pub use web_server::{PID_FILE_VARIABLE, SOCKET_VARIABLE};
 
 use document::Reader;
 use meaning::Named;
-use problem::Source;
+use source::Source;
 use web_server::WebServer;
 
-/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text: not at the
-/// environment, and [`Config::error_pages`] stays empty, as does what routes have in files (`body_file`, `file` of `auth`).
+/// Reads a configuration from its text; `file` is what errors call it. Looks at nothing outside the text: no variable is set, what it
+/// includes is not read, and [`Config::error_pages`] stays empty, as does what routes have in files (`body_file`, `file` of `auth`).
 ///
 /// # Errors
 /// [`Error::Invalid`] with every problem found, in order of position.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
-    let (config, _, problems) = read(text, file, &WebServer::default())?;
+    let (config, _, problems) = read(text.to_owned(), file, &WebServer::default(), &|_| None, false)?;
     checked(config, problems)
 }
 
-/// Reads a configuration file and the error pages that it names, and checks it against this machine too (see
-/// [`check_environment`]). [`SOCKET_VARIABLE`] and [`PID_FILE_VARIABLE`] in our environment replace the defaults of an
+/// Reads a configuration file, the files that it includes, and the error pages that it names, and checks it against this machine
+/// too (see [`check_environment`]). [`SOCKET_VARIABLE`] and [`PID_FILE_VARIABLE`] in our environment replace the defaults of an
 /// upstream for which nothing else is written.
 ///
 /// # Errors
@@ -75,18 +85,28 @@ pub fn load(path: &Path) -> Result<Config, Error> {
     load_at(path, WebServer::from_environment())
 }
 
-fn load_at(path: &Path, (web_server, wrong): (WebServer, Vec<Problem>)) -> Result<Config, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { file: path.to_owned(), source })?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
-            let problem = Problem::new("this is not UTF-8 text").instead("save the file as UTF-8");
-            return Err(problem.at(Some(source.place(valid..valid))).into());
-        }
-    };
-    let (mut config, named, mut problems) = read(&text, path, &web_server)?;
+/// As [`load`], for who wants to know what is written, and not whether it fits this machine: nothing is checked against it, and
+/// [`Config::error_pages`] stays empty.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_written(path: &Path) -> Result<Config, Error> {
+    let (web_server, wrong) = WebServer::from_environment();
+    let (config, _, mut problems) = read(text_of(path)?, path, &web_server, &variable, true)?;
+    problems.extend(wrong);
+    checked(config, problems)
+}
+
+fn load_at(path: &Path, web_server: (WebServer, Vec<Problem>)) -> Result<Config, Error> {
+    load_in(path, web_server, &variable)
+}
+
+fn load_in(
+    path: &Path,
+    (web_server, wrong): (WebServer, Vec<Problem>),
+    environment: variables::Environment<'_>,
+) -> Result<Config, Error> {
+    let (mut config, named, mut problems) = read(text_of(path)?, path, &web_server, environment, true)?;
     problems.extend(wrong);
     // A default that stands in for something wrong was never asked for: what it meets on this machine is no news.
     let fine = problems.is_empty();
@@ -94,30 +114,60 @@ fn load_at(path: &Path, (web_server, wrong): (WebServer, Vec<Problem>)) -> Resul
     for page in named.pages {
         match page.load() {
             Ok(page) => config.error_pages.push(page),
-            Err(problem) => problems.push(problem.at(config.places.place(page.span))),
+            Err(problem) => problems.push(config.places.locate(problem, page.span)),
         }
     }
     for file in named.files {
         let found = file.load(&mut config.route_settings).into_iter();
-        problems.extend(found.map(|problem| problem.at(config.places.place(file.span()))));
+        problems.extend(found.map(|problem| config.places.locate(problem, file.span())));
     }
     checked(config, problems)
 }
 
-/// The configuration that the text means, with defaults for what is wrong, and everything that is wrong. Text that is
-/// not TOML means nothing: its errors are all that can be said. Between them the files that it names, to be read.
-fn read(text: &str, file: &Path, web_server: &WebServer) -> Result<(Config, Named, Vec<Problem>), Error> {
-    let source = Source::new(file, text);
-    let (document, errors) = DeTable::parse_recoverable(source.text());
-    if let Some(problems) = syntax::problems(&source, &errors) {
-        return Err(Error::Invalid(problems));
-    }
-    let reader = Reader::new(source.clone());
-    let (config, named) = meaning::config(&reader, document.get_ref(), web_server);
-    Ok((config, named, reader.finish()))
+fn text_of(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Read { file: path.to_owned(), source })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
+        let problem = Problem::new("this is not UTF-8 text").instead("save the file as UTF-8");
+        source.locate(problem, valid..valid).into()
+    })
+}
+
+/// A variable of our environment.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The configuration that the text and what it includes mean, with defaults for what is wrong, and everything that is wrong.
+/// Text that is not TOML means nothing: its errors are all that can be said. Between them the files that it names, to be read.
+fn read(
+    text: String,
+    file: &Path,
+    web_server: &WebServer,
+    environment: variables::Environment<'_>,
+    follow: bool,
+) -> Result<(Config, Named, Vec<Problem>), Error> {
+    let loaded = include::load(text, file, environment, follow).map_err(Error::Invalid)?;
+    let (source, mut problems) = (loaded.source, loaded.problems);
+    let documents = loaded.texts.iter().map(|(start, text)| {
+        let (document, _) = DeTable::parse_recoverable(text);
+        variables::filled(document.into_inner(), *start, &loaded.puts)
+    });
+    let document = include::merged(documents, &source, &mut problems);
+    let reader = Reader::new(Arc::new(source));
+    let (config, named) = meaning::config(&reader, &document, web_server);
+    // What a variable that is not set would have given is not known, and neither is what else is wrong with it.
+    let is_news = |problem: &Problem| {
+        let offset = problem.place.as_ref().map(|place| place.offset);
+        !loaded.unclear.iter().any(|span| offset.is_some_and(|offset| span.contains(&offset)))
+    };
+    problems.extend(reader.finish().into_iter().filter(is_news));
+    Ok((config, named, problems))
 }
 
 fn checked(config: Config, problems: Vec<Problem>) -> Result<Config, Error> {
+    let problems = problems.into_iter().map(|problem| config.places.hidden(problem)).collect();
     Problems::from_found(problems).map_or(Ok(config), |problems| Err(Error::Invalid(problems)))
 }
 

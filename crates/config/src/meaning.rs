@@ -12,7 +12,7 @@ use crate::error_page::{self, WrittenPage};
 use crate::fields;
 use crate::listener::{self, refuse_forwarding_to_ourselves, refuse_headers_of_nobody};
 use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
-use crate::places::{Places, TlsPlaces};
+use crate::places::{Places, TablePlaces, TlsPlaces};
 use crate::problem::Problem;
 use crate::process;
 use crate::route::{self, NamedFile};
@@ -75,6 +75,8 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
     let (control, control_socket) =
         control::read(reader, top.section("control", "in [control]"), &listeners, &upstreams);
 
+    // Read before everything else.
+    top.value("include");
     for key in ["cache", "metrics"] {
         top.later(key, "leave it out");
     }
@@ -90,6 +92,7 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
         log_output,
         processes: processes.iter().map(|process| process.places.clone()).collect(),
         control_socket,
+        tables: TablePlaces::of(document),
     };
     let upstreams: Vec<_> = upstreams.into_iter().map(|upstream| upstream.meaning).collect();
     let config = Config {

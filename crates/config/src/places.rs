@@ -1,12 +1,15 @@
 //! Where the parts of a configuration are written: for what goes wrong after it was checked.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toml::de::{DeTable, DeValue};
+
 use crate::error::Error;
-use crate::model::{Config, UpstreamId};
-use crate::problem::{Place, Problem, Source};
+use crate::model::{Config, RouteId, UpstreamId};
+use crate::problem::{Place, Problem};
+use crate::source::Source;
 use crate::process::ProcessPlaces;
 use crate::tls::{WrittenFile, WrittenTls};
 
@@ -27,6 +30,44 @@ pub struct Places {
     /// As [`Config::processes`].
     pub(crate) processes: Vec<ProcessPlaces>,
     pub(crate) control_socket: Option<Range<usize>>,
+    pub(crate) tables: TablePlaces,
+}
+
+/// The places of the tables that have no other.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TablePlaces {
+    /// Of each `[[route]]`, in order.
+    routes: Vec<RoutePlaces>,
+    /// Names of upstreams, in the order of the files.
+    upstreams: Vec<Range<usize>>,
+}
+
+#[derive(Debug, Clone)]
+struct RoutePlaces {
+    table: Range<usize>,
+    /// What each of its keys says, by the key's name; of `files` its `root`.
+    keys: Vec<(String, Range<usize>)>,
+}
+
+impl TablePlaces {
+    pub(crate) fn of(document: &DeTable<'_>) -> Self {
+        let routes = document.get("route").and_then(|routes| routes.get_ref().as_array());
+        let routes = routes.into_iter().flat_map(|routes| routes.iter());
+        let upstreams = document.get("upstream").and_then(|upstreams| upstreams.get_ref().as_table());
+        let mut upstreams: Vec<_> = upstreams.into_iter().flatten().map(|(name, _)| name.span()).collect();
+        upstreams.sort_by_key(|span| span.start);
+        Self { routes: routes.map(|route| RoutePlaces::of(route.get_ref(), route.span())).collect(), upstreams }
+    }
+}
+
+impl RoutePlaces {
+    fn of(route: &DeValue<'_>, table: Range<usize>) -> Self {
+        let keys = route.as_table().into_iter().flatten().map(|(key, value)| {
+            let root = value.get_ref().as_table().and_then(|table| table.get("root"));
+            (key.get_ref().to_string(), root.unwrap_or(value).span())
+        });
+        Self { keys: keys.collect(), table }
+    }
 }
 
 /// The places in `tls` of one listener.
@@ -93,6 +134,25 @@ impl Places {
         self.place(self.control_socket.clone()?)
     }
 
+    /// Where a route is written.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> Option<Place> {
+        self.place(self.tables.routes.get(id.0)?.table.clone())
+    }
+
+    /// Where a route says this; of `files` where their root is. Where the route itself is, if it says nothing of it.
+    #[must_use]
+    pub fn route_key(&self, id: RouteId, key: &str) -> Option<Place> {
+        let found = self.tables.routes.get(id.0)?.keys.iter().find(|(name, _)| name == key);
+        found.and_then(|(_, span)| self.place(span.clone())).or_else(|| self.route(id))
+    }
+
+    /// Where the name of this upstream is written.
+    #[must_use]
+    pub fn upstream_name(&self, id: UpstreamId) -> Option<Place> {
+        self.place(self.tables.upstreams.get(id.0)?.clone())
+    }
+
     /// Where a part of the process at this index is written.
     pub(crate) fn process(
         &self,
@@ -105,9 +165,60 @@ impl Places {
     pub(crate) fn place(&self, span: Range<usize>) -> Option<Place> {
         Some(self.source.as_ref()?.place(span))
     }
+
+    /// Puts a problem where it belongs.
+    pub(crate) fn locate(&self, problem: Problem, span: Range<usize>) -> Problem {
+        match &self.source {
+            Some(source) => source.locate(problem, span),
+            None => problem,
+        }
+    }
+
+    /// The problem without what variables of the environment gave: their names stand in its place.
+    pub(crate) fn hidden(&self, problem: Problem) -> Problem {
+        let at = problem.place.as_ref().map(|place| place.offset..place.offset);
+        match &self.source {
+            Some(source) => source.secrets.hidden(problem, at),
+            None => problem,
+        }
+    }
 }
 
 impl Config {
+    /// The files that it was read from: the one that was named, and then those that are included. Empty where no file gave it.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.places.source.as_ref().map_or_else(Vec::new, |source| source.paths())
+    }
+
+    /// Directories in which a pattern of `include` looks for files: new ones there, or below, may be included too.
+    #[must_use]
+    pub fn include_directories(&self) -> Vec<PathBuf> {
+        self.places.source.as_ref().map_or_else(Vec::new, |source| source.directories.clone())
+    }
+
+    /// Something about what is written at `place`, if it is written anywhere, without what variables gave.
+    #[must_use]
+    pub fn problem(&self, place: Option<Place>, message: impl Into<String>, instead: impl Into<String>) -> Problem {
+        self.places.hidden(Problem::new(message).instead(instead).at(place))
+    }
+
+    /// Whether both were read from the same text, with the same variables filled in.
+    #[must_use]
+    pub fn is_same_text(&self, other: &Config) -> bool {
+        match (&self.places.source, &other.places.source) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// Text about this configuration without what variables of the environment gave: their names stand in its place.
+    #[must_use]
+    pub fn without_secrets(&self, text: &str) -> String {
+        self.places.source.as_ref().map_or_else(|| text.to_owned(), |source| source.secrets.hide(text))
+    }
+
     /// Something that turned out to be wrong with a listener's address after the configuration was read, such as a port
     /// in use: `message` says what, `instead` what to do about it.
     #[must_use]
@@ -117,7 +228,7 @@ impl Config {
         message: impl Into<String>,
         instead: impl Into<String>,
     ) -> Error {
-        Problem::new(message).instead(instead).at(self.places.listener(index)).into()
+        self.places.hidden(Problem::new(message).instead(instead).at(self.places.listener(index))).into()
     }
 
     /// Something that turned out to be wrong with a file in `tls` of a listener, such as a key that is not the certificate's.
@@ -129,6 +240,6 @@ impl Config {
         message: impl Into<String>,
         instead: impl Into<String>,
     ) -> Error {
-        Problem::new(message).instead(instead).at(self.places.tls_file(index, path)).into()
+        self.places.hidden(Problem::new(message).instead(instead).at(self.places.tls_file(index, path))).into()
     }
 }

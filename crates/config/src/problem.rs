@@ -1,75 +1,12 @@
 //! One thing that is wrong with a configuration, told so that the operator can put it right.
 
 use std::fmt;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 /// Longest piece of a source line that is shown; the piece around the caret is kept.
-const SHOWN: usize = 120;
+pub(crate) const SHOWN: usize = 120;
 /// Longest message that is shown, in characters.
 const LONGEST_MESSAGE: usize = 400;
-
-/// The text of a configuration and the file that it came from.
-pub(crate) struct Source {
-    file: PathBuf,
-    text: String,
-    /// Offset of the first byte of each line.
-    lines: Vec<usize>,
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The text may have a secret in it, which does not belong in a log.
-        f.debug_struct("Source").field("file", &self.file).finish_non_exhaustive()
-    }
-}
-
-impl Source {
-    pub(crate) fn new(file: &Path, text: &str) -> Arc<Self> {
-        let after_newline = text.match_indices('\n').map(|(newline, _)| newline + 1);
-        let lines = std::iter::once(0).chain(after_newline).collect();
-        Arc::new(Self { file: file.to_owned(), text: text.to_owned(), lines })
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Where the file is, for paths that are written without their root.
-    pub(crate) fn directory(&self) -> &Path {
-        self.file.parent().unwrap_or(Path::new(""))
-    }
-
-    /// Line number, counted from 1, of a byte offset.
-    pub(crate) fn line(&self, offset: usize) -> usize {
-        self.lines.partition_point(|&start| start <= offset)
-    }
-
-    /// The place of a range of bytes. Ranges outside the text are cut to it.
-    pub(crate) fn place(&self, span: Range<usize>) -> Place {
-        let start = self.floor(span.start);
-        let end = self.floor(span.end).max(start);
-        let line = self.line(start);
-        let line_start = self.lines.get(line - 1).copied().unwrap_or_default();
-        let line_end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
-        let column = self.text[line_start..start].chars().count() + 1;
-        let marked = self.text[start..end.min(line_end)].chars().count();
-        let skipped = (column - 1).saturating_sub(SHOWN * 2 / 3);
-        let whole = self.text[line_start..line_end].trim_end_matches('\r');
-        let source = whole.chars().skip(skipped).take(SHOWN).collect();
-        Place { file: self.file.clone(), offset: start, line, column, width: marked.max(1), source, skipped }
-    }
-
-    /// The nearest offset at or before `offset` where a character begins.
-    fn floor(&self, offset: usize) -> usize {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        offset
-    }
-}
 
 /// Where something stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,9 +22,9 @@ pub struct Place {
     /// The line as written; of a very long one, the piece around the column.
     pub source: String,
     /// Characters of the line that are left out before `source`.
-    skipped: usize,
-    /// Byte offset in the file, by which problems are put in order.
-    offset: usize,
+    pub(crate) skipped: usize,
+    /// Byte offset in all files, by which problems are put in order.
+    pub(crate) offset: usize,
 }
 
 /// One thing that is wrong, where, and what to write instead.
@@ -122,8 +59,8 @@ impl Problem {
         self
     }
 
-    /// Byte offset in its file; problems without a place come last.
-    fn offset(&self) -> usize {
+    /// Byte offset in all files; problems without a place come last.
+    pub(crate) fn offset(&self) -> usize {
         self.place.as_ref().map_or(usize::MAX, |place| place.offset)
     }
 }
@@ -197,9 +134,13 @@ impl fmt::Display for Problems {
         }
         let noun = if self.0.len() == 1 { "error" } else { "errors" };
         write!(f, "{} {noun}", self.0.len())?;
-        match self.0.iter().find_map(|problem| problem.place.as_ref()) {
-            Some(place) => write!(f, " in {}", place.file.display()),
-            None => write!(f, " in the configuration"),
+        let mut files: Vec<_> = self.0.iter().filter_map(|problem| Some(&problem.place.as_ref()?.file)).collect();
+        files.dedup();
+        match files.as_slice() {
+            [] => write!(f, " in the configuration"),
+            [file] => write!(f, " in {}", file.display()),
+            [one, other] => write!(f, " in {} and {}", one.display(), other.display()),
+            files => write!(f, " in {} files", files.len()),
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use toml::de::Error;
 
-use crate::problem::{Place, Problem, Problems, Source};
+use crate::problem::{Place, Problem, Problems};
+use crate::source::Source;
 
-/// The errors of the TOML parser, in order; `None` when there are none.
-pub(crate) fn problems(source: &Source, errors: &[Error]) -> Option<Problems> {
+/// The errors of the TOML parser, in order; `None` when there are none. `start` is the offset of the text's first byte in all.
+pub(crate) fn problems(source: &Source, start: usize, errors: &[Error]) -> Option<Problems> {
     let mut found: Vec<Problem> = Vec::new();
     let mut last_line = 0;
     let mut errors: Vec<_> = errors.iter().map(|error| (error.span().unwrap_or_default(), error)).collect();
     errors.sort_by_key(|(span, _)| span.start);
     for (span, error) in errors {
-        let place = source.place(span);
+        let place = source.place(span.start + start..span.end + start);
         // After a first error in a line, others in the same line are most often its consequences.
         if place.line != last_line {
             last_line = place.line;

@@ -303,9 +303,7 @@ impl At {
 
 /// What a configuration says of the control socket. Whether the rest fits this machine does not matter here.
 fn control_of(file: &Path) -> Result<Option<PathBuf>, vestibule_config::Error> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| vestibule_config::Error::Read { file: file.to_owned(), source })?;
-    Ok(vestibule_config::parse(&text, file)?.control.socket)
+    Ok(vestibule_config::load_written(file)?.control.socket)
 }
 
 impl Voice<'_> {

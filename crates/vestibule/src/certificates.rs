@@ -7,7 +7,6 @@ use vestibule_acme::Renewal;
 use vestibule_config::{Acme, Config};
 use vestibule_tls::{Acceptor, Challenges};
 
-use crate::serve::CannotStart;
 
 /// The `tls.acme` of all listeners, with their places among them.
 fn wanted(config: &Config) -> impl Iterator<Item = (usize, &Acme)> {
@@ -15,24 +14,21 @@ fn wanted(config: &Config) -> impl Iterator<Item = (usize, &Acme)> {
     listeners.filter_map(|(index, listener)| Some((index, listener.tls.as_ref()?.acme.as_ref()?)))
 }
 
-/// Whether the stores that `config` names can be used; makes their directories. What is wrong with any is said at once.
-/// `serve` goes on without: it serves what is there.
-///
-/// # Errors
-/// [`CannotStart`].
-pub(crate) fn check(config: &Config) -> Result<(), CannotStart> {
-    let mut wrong: Vec<String> = Vec::new();
+/// What is wrong with the stores that `config` names, of all at once; makes their directories. `None` when they can be used. `serve` goes
+/// on without: it serves what is there.
+pub(crate) fn check(config: &Config) -> Option<vestibule_config::Error> {
+    let mut wrong: Vec<vestibule_config::Error> = Vec::new();
     for (index, acme) in wanted(config) {
         if let Err(error) = Renewal::check(acme) {
             let text = error.to_string();
             let (message, instead) = text.split_once("; ").unwrap_or((&text, "mend it, or name another"));
-            let error = config.listener_error(index, message.to_owned(), instead.to_owned()).to_string();
-            if !wrong.contains(&error) {
+            let error = config.listener_error(index, message.to_owned(), instead.to_owned());
+            if !wrong.iter().any(|other| other.problems() == error.problems()) {
                 wrong.push(error);
             }
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(CannotStart::new(wrong.join("\n"))) }
+    vestibule_config::Error::all(wrong)
 }
 
 /// What keeps the certificates of the listeners.
@@ -131,7 +127,7 @@ mod tests {
         for acceptor in acceptors.iter().flatten() {
             assert_eq!(acceptor.certificates().all().len(), 1, "served from the first moment");
         }
-        check(&config).unwrap();
+        assert!(check(&config).is_none());
     }
 
     #[test]
@@ -139,7 +135,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), "").unwrap();
         let config = config(&dir.path().join("file/store"), ["a.example"; 3]);
-        let words = check(&config).unwrap_err().to_string();
+        let words = check(&config).unwrap().to_string();
         assert!(words.contains("file/store") && words.contains("tls.acme.store"), "{words}");
         let challenges = Arc::new(Challenges::default());
         let acceptors = acceptors(&config, &challenges);

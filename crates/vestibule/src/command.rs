@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{app, demo, import, run};
+use crate::{app, check, completions, demo, explain, import, man, run};
 
 /// Public front-end of a Ruby Rack application: forwards HTTP to its Unix socket and loses nothing while it restarts.
 #[derive(Debug, Parser)]
@@ -24,19 +24,23 @@ pub(crate) enum Command {
         config: Option<PathBuf>,
     },
     /// Check a configuration: says all that is wrong with it, and where.
-    Check {
-        /// The configuration, found as by `serve`
-        #[arg(long, short)]
-        config: Option<PathBuf>,
-    },
+    Check(check::Options),
     /// Make a configuration of one that nginx has, and say what could not be carried over.
     Import(import::Options),
+    /// Say which route takes a request, why, and what would happen to it; nothing is sent.
+    Explain(explain::Options),
+    /// Write the JSON Schema of the configuration, by which editors complete and check it.
+    Schema,
     /// Ask the Vestibule that runs here about its applications, and start, stop or restart them.
     App(app::Options),
     /// Start an application, serve it to the public, and end with it.
     Run(run::Options),
     /// Show what Vestibule does: a small application of its own, restarted every few seconds, and a page to look at.
     Demo(demo::Options),
+    /// Write what a shell completes the command line by.
+    Completions(completions::Options),
+    /// Write the manual: vestibule(1), or vestibule.toml(5).
+    Man(man::Options),
     /// The application of the demo.
     #[command(hide = true)]
     DemoApp(demo::Places),

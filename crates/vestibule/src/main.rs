@@ -4,12 +4,17 @@ mod app;
 mod certificates;
 mod check;
 mod command;
+mod completions;
 mod control;
 mod demo;
+mod explain;
 mod import;
 mod keep;
 mod logging;
+mod man;
+mod measures;
 mod run;
+mod schema;
 mod serve;
 mod tls;
 
@@ -29,22 +34,30 @@ const OPERATOR_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let CommandLine { command } = CommandLine::parse();
-    // The demo and the check speak for themselves, and so does who asks another Vestibule; a launcher is nobody yet.
+    // Who is asked for words speaks for itself, and so do the demo and who asks another Vestibule; a launcher is nobody yet.
     let is_own_voice = matches!(
         command,
         Command::App(_)
-            | Command::Check { .. }
+            | Command::Check(_)
+            | Command::Completions(_)
             | Command::Demo(_)
             | Command::DemoApp(_)
+            | Command::Explain(_)
             | Command::Import(_)
             | Command::Launch
+            | Command::Man(_)
+            | Command::Schema
     );
     // Written to the end when this function ends.
     let events = (!is_own_voice).then(|| logging::start("info"));
     let outcome = match command {
         Command::Serve { config } => serve::from_file(config.as_deref()),
-        Command::Check { config } => check::run(config.as_deref()),
         Command::Import(options) => import::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Completions(options) => completions::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Man(options) => man::run(&options),
+        Command::Schema => schema::run(),
         Command::App(options) => app::run(options),
         Command::Run(options) => run::run(options),
         Command::Demo(options) => demo::run(options),
@@ -61,7 +74,8 @@ fn main() -> ExitCode {
                 || error.downcast_ref::<demo::Refused>().is_some()
                 || error.downcast_ref::<run::CannotRun>().is_some()
                 || error.downcast_ref::<import::Error>().is_some()
-                || error.downcast_ref::<import::Unwritable>().is_some();
+                || error.downcast_ref::<import::Unwritable>().is_some()
+                || error.downcast_ref::<explain::NotARequest>().is_some();
             ExitCode::from(if is_operators { OPERATOR_ERROR } else { 1 })
         }
     }

@@ -91,6 +91,21 @@ impl Security {
     }
 }
 
+/// What is wrong with the files that the listeners name, of all at once; `None` when TLS can be spoken. What is odd and works is logged.
+pub(crate) fn check(config: &Config) -> Option<vestibule_config::Error> {
+    let challenges = Arc::new(Challenges::default());
+    let tickets = match Tickets::new() {
+        Ok(tickets) => tickets,
+        Err(error) => return Some(vestibule_config::Problem::new(error.to_string()).into()),
+    };
+    let wrong = config.listeners.iter().enumerate().flat_map(|(index, listener)| {
+        let tls = listener.tls.as_ref();
+        let failed = tls.and_then(|tls| Acceptor::new(tls, listener.http2, &tickets, &challenges).err());
+        failed.map_or_else(Vec::new, |error| told(config, index, tls, &error))
+    });
+    vestibule_config::Error::all(wrong.collect())
+}
+
 /// What is wrong with a listener, with the places where that is named: `first` is what was found first, and of its
 /// certificates each that cannot be used is told.
 fn told(

@@ -17,7 +17,7 @@ const REALM: &str = "Restricted";
 /// Who may come, and the file with the others.
 pub(super) fn read(section: &Section<'_>) -> Option<(Auth, Option<Contents>)> {
     let section = section.section("auth", "in `auth` of [[route]]");
-    let directory = section.reader().source().directory();
+    let directory = section.directory();
     let realm = section.or("realm", REALM.to_owned(), realm);
     let below = section.section("users", "in `users` of `auth`");
     let mut users: Vec<(String, String)> = Vec::new();

@@ -16,7 +16,7 @@ use crate::value::{self, describe};
 const KIND: &str = "in `files` of [[route]]";
 
 pub(super) fn read(section: &Section<'_>, compress: &Compress) -> Option<Found<Files>> {
-    let directory = section.reader().source().directory();
+    let directory = section.directory();
     section.short_or_table(
         "files",
         KIND,

@@ -50,7 +50,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<(Found<Fixed>, Option<Conten
 }
 
 fn table(section: Section<'_>) -> Option<(Fixed, Option<Contents>)> {
-    let directory = section.reader().source().directory();
+    let directory = section.directory();
     let status = section.read("status", status);
     let body = section.read("body", |value| value::text(value, "fine\\n").map(str::to_owned));
     let file = section.read("body_file", |value| path::file(value, directory, "maintenance.html"));

@@ -30,7 +30,7 @@ pub(super) fn read(section: &Section<'_>) -> Vec<Sendfile> {
     if table.is_empty() {
         section.report(written.span(), Problem::new("there is nothing in `sendfile`").instead(INSTEAD));
     }
-    let directory = section.reader().source().directory();
+    let directory = section.directory();
     let below = Section::new(section.reader(), "in `sendfile` of [[route]]", table, written.span());
     let mut all: Vec<Sendfile> = Vec::new();
     for (name, value) in below.entries() {

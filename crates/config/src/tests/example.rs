@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::{assert_same, right, upstream_of};
 use crate::document::Reader;
 use crate::model::*;
-use crate::problem::Source;
+use crate::source::Source;
 use crate::process::Process;
 use crate::routes::HostAndPath;
 use crate::tls::Redirect;
@@ -17,14 +17,14 @@ use crate::web_server::WebServer;
 const EXAMPLE: &str = include_str!("../../../../config/vestibule.toml");
 
 /// The example with its defaults taken from behind their `#`.
-fn defaults() -> String {
+pub(super) fn defaults() -> String {
     uncommented(|line| {
         line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
     })
 }
 
 /// The example with its defaults and its examples taken from behind their `#`; not the command line.
-fn everything() -> String {
+pub(super) fn everything() -> String {
     let defaults = defaults();
     let example = |line: &str| {
         line.strip_prefix("#   ").filter(|rest| !rest.starts_with("vestibule ")).map(str::to_owned)

@@ -4,8 +4,8 @@ use std::time::Duration;
 use super::{assert_same, assert_wrong, right, upstream_of, wrong};
 use crate::document::Reader;
 use crate::model::*;
-use crate::problem::Source;
 use crate::routes::HostAndPath;
+use crate::source::Source;
 use crate::tls::Redirect;
 use crate::web_server::WebServer;
 

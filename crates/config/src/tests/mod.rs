@@ -5,14 +5,17 @@ mod environment;
 mod error_pages;
 mod errors;
 mod example;
+mod include;
 mod meaning;
 mod members;
 mod mutation;
 mod process;
 mod process_values;
 mod routes;
+mod schema;
 mod tls;
 mod values;
+mod variables;
 
 use std::path::Path;
 

@@ -42,7 +42,7 @@ pub(super) fn read(tls: &Section<'_>) -> Option<Found<WrittenAcme>> {
 fn table(section: Section<'_>) -> WrittenAcme {
     let reader = section.reader();
     let before = reader.found();
-    let from = reader.source().directory();
+    let from = section.directory();
     let domains = domains(&section);
     let contact = contact::read(&section);
     let directory = section.or("directory", Acme::DIRECTORY.to_owned(), directory::read);

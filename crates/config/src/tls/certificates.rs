@@ -46,7 +46,7 @@ type Pair = (Option<Found<PathBuf>>, Option<Found<PathBuf>>);
 
 /// Reads the two keys of a table. One without the other is reported.
 fn pair(section: &Section<'_>) -> Pair {
-    let directory = section.reader().source().directory();
+    let directory = section.directory();
     let certificate = section.read("certificate", |value| {
         refuse_list(value)?;
         file::certificate(value, directory)

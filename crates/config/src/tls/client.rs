@@ -23,7 +23,7 @@ pub(super) fn read(tls: &Section<'_>) -> Option<WrittenClient> {
 }
 
 fn table(section: Section<'_>) -> Option<WrittenClient> {
-    let directory = section.reader().source().directory();
+    let directory = section.directory();
     let path = |value: &DeValue<'_>| path::file(value, directory, "/etc/vestibule/clients.pem");
     let authorities = section.read("authorities", path);
     let required = section.or("required", true, required);
