@@ -46,7 +46,7 @@ fn catch_all(bencher: Bencher<'_, '_>) {
     find(bencher, &routes, &[("www.example.com".to_owned(), "/posts/1?page=2".to_owned())]);
 }
 
-#[divan::bench(args = COUNTS)]
+#[divan::bench(args = COUNTS, sample_size = 256)]
 fn by_host(bencher: Bencher<'_, '_>, count: usize) {
     let routes = routes(count, |builder, number| {
         builder.route(Some(&format!("site{number}.example.com")), None, RouteId(number)).is_ok()
@@ -56,7 +56,7 @@ fn by_host(bencher: Bencher<'_, '_>, count: usize) {
     find(bencher, &routes, &requests);
 }
 
-#[divan::bench(args = COUNTS)]
+#[divan::bench(args = COUNTS, sample_size = 256)]
 fn by_wildcard(bencher: Bencher<'_, '_>, count: usize) {
     let routes = routes(count, |builder, number| {
         builder.route(Some(&format!("*.site{number}.example.com")), None, RouteId(number)).is_ok()
@@ -66,12 +66,77 @@ fn by_wildcard(bencher: Bencher<'_, '_>, count: usize) {
     find(bencher, &routes, &requests);
 }
 
-#[divan::bench(args = COUNTS)]
+#[divan::bench(args = COUNTS, sample_size = 256)]
 fn by_path(bencher: Bencher<'_, '_>, count: usize) {
     let routes = routes(count, |builder, number| {
         builder.route(None, Some(&format!("/section{number}/*")), RouteId(number)).is_ok()
     });
     let requests =
         shuffled(count, |number| ("www.example.com".to_owned(), format!("/section{number}/posts/1?page=2")));
+    find(bencher, &routes, &requests);
+}
+
+#[divan::bench(args = COUNTS, sample_size = 256)]
+fn by_exact_path(bencher: Bencher<'_, '_>, count: usize) {
+    let routes = routes(count, |builder, number| {
+        builder.route(None, Some(&format!("/section{number}/posts")), RouteId(number)).is_ok()
+    });
+    let requests =
+        shuffled(count, |number| ("www.example.com".to_owned(), format!("/section{number}/posts?page=2")));
+    find(bencher, &routes, &requests);
+}
+
+#[divan::bench(args = COUNTS, sample_size = 256)]
+fn by_host_and_path(bencher: Bencher<'_, '_>, count: usize) {
+    let routes = routes(count, |builder, number| {
+        let host = format!("site{}.example.com", number % 100);
+        builder.route(Some(&host), Some(&format!("/section{number}/*")), RouteId(number)).is_ok()
+    });
+    let requests = shuffled(count, |number| {
+        (format!("site{}.example.com", number % 100), format!("/section{number}/posts/1?page=2"))
+    });
+    find(bencher, &routes, &requests);
+}
+
+/// Globs that begin differently.
+#[divan::bench(args = COUNTS, sample_size = 256)]
+fn by_glob(bencher: Bencher<'_, '_>, count: usize) {
+    let routes = routes(count, |builder, number| {
+        builder.route(None, Some(&format!("/section{number}/*/edit")), RouteId(number)).is_ok()
+    });
+    let requests =
+        shuffled(count, |number| ("www.example.com".to_owned(), format!("/section{number}/17/edit?page=2")));
+    find(bencher, &routes, &requests);
+}
+
+/// Globs that begin alike and end differently.
+#[divan::bench(args = COUNTS, sample_size = 256)]
+fn by_ending_of_glob(bencher: Bencher<'_, '_>, count: usize) {
+    let routes = routes(count, |builder, number| {
+        builder.route(None, Some(&format!("/*/section{number}")), RouteId(number)).is_ok()
+    });
+    let requests =
+        shuffled(count, |number| ("www.example.com".to_owned(), format!("/posts/section{number}?page=2")));
+    find(bencher, &routes, &requests);
+}
+
+/// Globs that differ only between their stars.
+#[divan::bench(args = COUNTS, sample_size = 256)]
+fn by_middle_of_glob(bencher: Bencher<'_, '_>, count: usize) {
+    let routes = routes(count, |builder, number| {
+        builder.route(None, Some(&format!("/*/section{number}/*")), RouteId(number)).is_ok()
+    });
+    let requests =
+        shuffled(count, |number| ("www.example.com".to_owned(), format!("/posts/section{number}/1?page=2")));
+    find(bencher, &routes, &requests);
+}
+
+#[divan::bench(args = COUNTS, sample_size = 256)]
+fn by_expression(bencher: Bencher<'_, '_>, count: usize) {
+    let routes = routes(count, |builder, number| {
+        builder.route(None, Some(&format!(r"~ ^/section{number}/(\d+)$")), RouteId(number)).is_ok()
+    });
+    let requests =
+        shuffled(count, |number| ("www.example.com".to_owned(), format!("/section{number}/17?page=2")));
     find(bencher, &routes, &requests);
 }

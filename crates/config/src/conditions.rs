@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
-use regex_automata::meta::Regex;
 
+use crate::expression::Expression;
 use crate::routes::Asked;
 
 /// All of them have to hold.
@@ -22,26 +22,16 @@ pub(crate) struct Conditions {
 }
 
 /// What is asked of a value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Test {
     /// `"1"`
     Is(String),
-    /// `"~ ^json"`, and its text.
-    Finds(String, Regex),
+    /// `"~ ^json"`
+    Finds(Expression),
     /// `true`
     IsThere,
     /// `false`
     IsAbsent,
-}
-
-impl PartialEq for Test {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Is(one), Self::Is(other)) | (Self::Finds(one, _), Self::Finds(other, _)) => one == other,
-            (Self::IsThere, Self::IsThere) | (Self::IsAbsent, Self::IsAbsent) => true,
-            _ => false,
-        }
-    }
 }
 
 impl Test {
@@ -49,7 +39,7 @@ impl Test {
     fn holds(&self, any: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool) -> bool) -> bool {
         match self {
             Self::Is(wanted) => any(&mut |value| value == wanted.as_bytes()),
-            Self::Finds(_, regex) => any(&mut |value| regex.is_match(value)),
+            Self::Finds(expression) => any(&mut |value| expression.fits(value)),
             Self::IsThere => any(&mut |_| true),
             Self::IsAbsent => !any(&mut |_| true),
         }
@@ -60,7 +50,7 @@ impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Is(wanted) => write!(f, "is {wanted:?}"),
-            Self::Finds(text, _) => write!(f, "fits ~ {text}"),
+            Self::Finds(expression) => write!(f, "fits ~ {}", expression.text),
             Self::IsThere => write!(f, "is there"),
             Self::IsAbsent => write!(f, "is not there"),
         }

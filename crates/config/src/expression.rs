@@ -3,32 +3,29 @@
 //! They work on bytes and in ASCII: `\d`, `\w` and `(?i)` mean ASCII letters and digits, since that is what a path or a field is made
 //! of. Time is linear in what they are asked about, whatever they say.
 
+use std::ops::Range;
+
+use regex_automata::MatchKind;
 use regex_automata::meta::{BuildError, Builder, Regex};
-use regex_automata::util::captures::Captures;
-use regex_automata::{Anchored, Input, MatchKind, PatternID};
-use regex_syntax::hir::{Dot, Hir, Repetition};
+use regex_syntax::hir::{Hir, HirKind, Look};
 use regex_syntax::{Error as SyntaxError, ParserBuilder};
 
 use crate::problem::Problem;
 
-/// Most bytes of one compiled expression, before what it caches.
+/// Most bytes of one compiled expression, and again of what it caches in each thread.
 const LARGEST: usize = 1 << 20;
-
-/// Most bytes of all expressions of a host together; more are divided.
-const LARGEST_OF_ALL: usize = 64 << 20;
 
 /// Longest expression that can be written.
 const LONGEST: usize = 4096;
 
-/// An expression that is right; as text only, to be compiled with its like.
+/// A regular expression, compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Expression {
     /// Without the `~`.
     pub(crate) text: String,
-    /// How many groups catch something.
-    pub(crate) groups: usize,
-    /// Those of them that have a name.
-    pub(crate) names: Vec<(String, usize)>,
+    /// What every text begins with that it fits; often empty.
+    pub(crate) beginning: Box<[u8]>,
+    regex: Regex,
 }
 
 impl PartialEq for Expression {
@@ -46,108 +43,68 @@ impl std::hash::Hash for Expression {
 }
 
 impl Expression {
-    /// Takes what follows the `~`, and compiles it once to see whether it can be.
-    pub(crate) fn parse(text: &str) -> Result<(Self, Regex), Problem> {
+    /// Takes what follows the `~`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let text = text.trim();
         if text.is_empty() {
             return Err(Problem::new("there is no regular expression after `~`")
-                .instead("write one, such as \"~ ^/u/([0-9]+)$\""));
+                .instead("write one, such as '~ ^/u/(\\d+)$'"));
         }
         if text.len() > LONGEST {
             return Err(Problem::new(format!("a regular expression of {} bytes is too long", text.len()))
                 .instead(format!("write at most {LONGEST} bytes, and the rest as another route")));
         }
-        let hir = hir(text).map_err(|error| wrong(&error))?;
-        let regex = build(std::slice::from_ref(&hir), LARGEST).map_err(|error| too_large(&error))?;
-        let groups = regex.group_info();
-        let names = groups.pattern_names(PatternID::ZERO).enumerate();
-        let names = names.filter_map(|(index, name)| Some((name?.to_owned(), index))).collect();
-        let count = groups.group_len(PatternID::ZERO).saturating_sub(1);
-        Ok((Self { text: text.to_owned(), groups: count, names }, regex))
-    }
-}
-
-/// Several expressions in one automaton: asking all of them takes as long as asking one.
-#[derive(Debug, Clone)]
-pub(crate) struct Expressions {
-    /// One, but for those that are too large together; each with the number of its first.
-    parts: Vec<(usize, Regex)>,
-}
-
-impl Expressions {
-    /// `None` of none.
-    pub(crate) fn new<'e>(expressions: impl IntoIterator<Item = &'e Expression>) -> Option<Self> {
-        // Begun at the first byte, each of them, so that all matches begin alike and only their order counts.
-        let begun = |expression: &Expression| {
-            hir(&expression.text).ok().map(|hir| Hir::concat(vec![anything(), hir]))
-        };
-        let hirs: Vec<Hir> = expressions.into_iter().map(begun).collect::<Option<_>>()?;
-        let mut parts = Vec::new();
-        divide(0, &hirs, &mut parts);
-        (!parts.is_empty()).then_some(Self { parts })
+        let parser = ParserBuilder::new().utf8(false).unicode(false).nest_limit(100).build().parse(text);
+        let hir = parser.map_err(|error| wrong(&error))?;
+        let beginning = beginning(&hir).into();
+        let config = Regex::config()
+            .match_kind(MatchKind::LeftmostFirst)
+            .utf8_empty(false)
+            .nfa_size_limit(Some(LARGEST))
+            .onepass_size_limit(Some(LARGEST / 4))
+            .hybrid_cache_capacity(LARGEST);
+        let regex = Builder::new().configure(config).build_from_hir(&hir);
+        Ok(Self { text: text.to_owned(), beginning, regex: regex.map_err(|error| too_large(&error))? })
     }
 
-    /// The first that fits, in their order.
-    pub(crate) fn first(&self, text: &[u8]) -> Option<usize> {
-        let input = Input::new(text).anchored(Anchored::Yes);
-        let mut parts = self.parts.iter();
-        parts.find_map(|(from, part)| Some(from + part.search_half(&input)?.pattern().as_usize()))
+    /// Whether it finds something in `text`.
+    pub(crate) fn fits(&self, text: &[u8]) -> bool {
+        self.regex.is_match(text)
     }
 
-    /// Whether the one at `index` fits.
-    pub(crate) fn fits(&self, index: usize, text: &[u8]) -> bool {
-        self.one(index).is_some_and(|(part, pattern)| {
-            part.is_match(Input::new(text).anchored(Anchored::Pattern(pattern)))
-        })
+    /// How many groups it has.
+    pub(crate) fn groups(&self) -> usize {
+        self.regex.captures_len().saturating_sub(1)
     }
 
-    /// Where the groups of the one at `index` are, if it fits.
-    pub(crate) fn groups(&self, index: usize, text: &[u8]) -> Option<Captures> {
-        let (part, pattern) = self.one(index)?;
-        let mut captures = part.create_captures();
-        part.search_captures(&Input::new(text).anchored(Anchored::Pattern(pattern)), &mut captures);
-        captures.is_match().then_some(captures)
+    /// The groups that have a name, with their numbers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, usize)> {
+        let names = self.regex.group_info().pattern_names(regex_automata::PatternID::ZERO).enumerate();
+        names.filter_map(|(number, name)| Some((name?, number)))
     }
 
-    fn one(&self, index: usize) -> Option<(&Regex, PatternID)> {
-        let (from, part) = self.parts.iter().rev().find(|(from, _)| *from <= index)?;
-        Some((part, PatternID::new(index - from).ok()?))
-    }
-}
-
-/// Builds as many automata as are needed. Each expression alone is small enough, which was looked at when it was read.
-fn divide(from: usize, hirs: &[Hir], parts: &mut Vec<(usize, Regex)>) {
-    if hirs.is_empty() {
-        return;
-    }
-    match build(hirs, LARGEST_OF_ALL) {
-        Ok(regex) => parts.push((from, regex)),
-        Err(_) => {
-            let (first, second) = hirs.split_at(hirs.len() / 2);
-            if !first.is_empty() {
-                divide(from, first, parts);
-                divide(from + first.len(), second, parts);
-            }
+    /// Where its groups are in `text`, if it fits; one that took no part is empty.
+    pub(crate) fn caught(&self, text: &[u8], out: &mut Vec<Range<usize>>) -> bool {
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(text, &mut captures);
+        if captures.is_match() {
+            let place = |group| captures.get_group(group).map_or(0..0, |span| span.start..span.end);
+            out.extend((1..captures.group_len()).map(place));
         }
+        captures.is_match()
     }
 }
 
-fn hir(text: &str) -> Result<Hir, Box<SyntaxError>> {
-    ParserBuilder::new().utf8(false).unicode(false).nest_limit(100).build().parse(text).map_err(Box::new)
-}
-
-/// `.*?` over all bytes.
-fn anything() -> Hir {
-    Hir::repetition(Repetition { min: 0, max: None, greedy: false, sub: Box::new(Hir::dot(Dot::AnyByte)) })
-}
-
-fn build(hirs: &[Hir], limit: usize) -> Result<Regex, Box<BuildError>> {
-    let config = Regex::config()
-        .match_kind(MatchKind::LeftmostFirst)
-        .utf8_empty(false)
-        .nfa_size_limit(Some(limit))
-        .hybrid_cache_capacity(4 << 20);
-    Builder::new().configure(config).build_many_from_hir(hirs).map_err(Box::new)
+/// The text that stands behind a `^`.
+fn beginning(hir: &Hir) -> &[u8] {
+    let HirKind::Concat(pieces) = hir.kind() else { return b"" };
+    match pieces.as_slice() {
+        [start, text, ..] => match (start.kind(), text.kind()) {
+            (HirKind::Look(Look::Start), HirKind::Literal(literal)) => &literal.0,
+            _ => b"",
+        },
+        _ => b"",
+    }
 }
 
 fn wrong(error: &SyntaxError) -> Problem {

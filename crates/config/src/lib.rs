@@ -40,6 +40,7 @@ pub mod routes;
 mod schema;
 mod secrets;
 mod source;
+mod shortlist;
 mod suggestion;
 mod syntax;
 mod tls;

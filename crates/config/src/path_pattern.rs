@@ -26,7 +26,7 @@ impl PathPattern {
     /// Reads `/exact`, `/prefix/*`, `/a/*/glob` or `~ expression`.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         if let Some(expression) = text.strip_prefix('~') {
-            return Expression::parse(expression).map(|(expression, _)| Self::Expression(expression));
+            return Expression::parse(expression).map(Self::Expression);
         }
         if text.starts_with(['^', '(']) {
             return Err(Problem::new(format!("the path `{text}` does not begin with `/`"))
@@ -68,11 +68,11 @@ impl PathPattern {
             Self::Exact(_) => 0,
             Self::Prefix(_) => 1,
             Self::Glob(text) => glob::stars(text.as_bytes()),
-            Self::Expression(expression) => expression.groups,
+            Self::Expression(expression) => expression.groups(),
         }
     }
 
-    /// What it caught of a path that it fits, but for an expression: those are asked together.
+    /// What it caught of a path, if it fits it: nothing is added otherwise.
     pub(crate) fn caught(&self, path: &[u8], out: &mut Vec<Range<usize>>) -> bool {
         match self {
             Self::Exact(text) => text.as_bytes() == path,
@@ -91,7 +91,7 @@ impl PathPattern {
                 }
                 None => false,
             },
-            Self::Expression(_) => false,
+            Self::Expression(expression) => expression.caught(path, out),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::conditions::Conditions;
 use crate::glob;
 use crate::model::RouteId;
 use crate::path_pattern::PathPattern;
+use crate::shortlist::{Place, Shortlist};
 
 /// A route that may be the one: it is, if its conditions hold.
 #[derive(Debug, Clone)]
@@ -66,41 +67,18 @@ struct Glob {
     choice: Choice,
 }
 
-/// The globs of a node, by what they end with: those that end otherwise than the path need not be looked at.
+/// The globs of a node, in the order in which they are asked.
 #[derive(Debug, Clone, Default)]
 struct Globs {
-    /// In the order in which they are asked.
     all: Box<[Glob]>,
-    /// By their ending, where there are many: indices into `all`.
-    endings: Option<Box<Endings>>,
+    shortlist: Option<Box<Shortlist>>,
 }
-
-/// Globs by the bytes behind their last star.
-#[derive(Debug, Clone, Default)]
-struct Endings {
-    /// Lengths of endings, each once.
-    lengths: Vec<usize>,
-    by_ending: std::collections::HashMap<Box<[u8]>, Vec<u32>>,
-}
-
-/// From so many on, globs are looked for by their ending.
-const MANY: usize = 8;
 
 impl Globs {
     fn of(mut all: Vec<Glob>) -> Self {
         all.sort_by_key(|glob| glob.choice.rank());
-        let endings = (all.len() >= MANY).then(|| {
-            let mut endings = Endings::default();
-            for (index, glob) in (0..).zip(&all) {
-                let ending = ending(&glob.pattern);
-                if !endings.lengths.contains(&ending.len()) {
-                    endings.lengths.push(ending.len());
-                }
-                endings.by_ending.entry(ending.into()).or_default().push(index);
-            }
-            Box::new(endings)
-        });
-        Self { all: all.into(), endings }
+        let shortlist = Shortlist::of(all.iter().map(|glob| telling(&glob.pattern)));
+        Self { all: all.into(), shortlist }
     }
 
     fn offer(&self, path: &[u8], take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
@@ -108,38 +86,29 @@ impl Globs {
             glob::fit(&glob.pattern, path).is_some()
                 && take(glob.choice.route, glob.choice.conditions.as_deref())
         };
-        let Some(endings) = &self.endings else { return self.all.iter().any(offer) };
-        // Each list is in order; whichever of them has the first one left is next.
-        let mut lists: Vec<_> = endings
-            .lengths
-            .iter()
-            .filter_map(|&length| path.len().checked_sub(length).map(|from| &path[from..]))
-            .filter_map(|ending| endings.by_ending.get(ending))
-            .map(|indices| indices.iter().copied().peekable())
-            .collect();
-        loop {
-            let next = lists.iter_mut().filter_map(|list| list.peek().copied()).min();
-            let Some(index) = next else { return false };
-            for list in &mut lists {
-                list.next_if_eq(&index);
-            }
-            if self.all.get(index as usize).is_some_and(&mut offer) {
-                return true;
+        match &self.shortlist {
+            None => self.all.iter().any(offer),
+            Some(shortlist) => {
+                shortlist.numbers(path).filter_map(|number| self.all.get(number)).any(&mut offer)
             }
         }
     }
 }
 
-/// What a path ends with that the pattern fits.
-fn ending(pattern: &[u8]) -> &[u8] {
+/// What tells most about the paths that a glob fits: a whole segment before any `**`, or what follows the last star.
+fn telling(pattern: &[u8]) -> (Place, &[u8]) {
     let star = pattern.iter().rposition(|&byte| byte == b'*');
+    let after = star.map_or(0, |star| star + 1);
     // `/**/x` fits `/x` too: the slash belongs to the stars.
-    let from = match star {
-        Some(star) if pattern[..star].ends_with(b"/*") && pattern.get(star + 1) == Some(&b'/') => star + 2,
-        Some(star) => star + 1,
-        None => 0,
-    };
-    &pattern[from..]
+    let slash = usize::from(pattern[..after].ends_with(b"/**") && pattern[after..].starts_with(b"/"));
+    let ending = &pattern[after + slash..];
+    let segments = pattern.split(|&byte| byte == b'/').enumerate();
+    let fixed =
+        segments.take_while(|(_, segment)| segment != b"**").filter(|(_, segment)| !segment.contains(&b'*'));
+    match fixed.max_by_key(|(_, segment)| segment.len()) {
+        Some((number, segment)) if segment.len() > ending.len() => (Place::Segment(number), segment),
+        _ => (Place::Ending(ending.len()), ending),
+    }
 }
 
 /// Collects the patterns of a host, with their routes.

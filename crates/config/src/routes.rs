@@ -19,12 +19,13 @@ use std::ops::Range;
 
 use crate::conditions::Conditions;
 use crate::error::Error;
-use crate::expression::{Expression, Expressions};
+use crate::expression::Expression;
 use crate::host::{self, HostPattern};
 use crate::model::RouteId;
 use crate::path_pattern::PathPattern;
 use crate::path_tree::{Choice, Choices, Collected, PathTree};
 use crate::problem::Problem;
+use crate::shortlist::{Place, Shortlist};
 
 /// What of a request decides its route.
 pub trait Asked {
@@ -82,8 +83,8 @@ pub struct Routes {
     /// Labels of the longest key in `wildcard`: suffixes with more of them need not be looked up.
     wildcard_labels: usize,
     any: Paths,
-    /// What the paths of each route catch, by its number.
-    patterns: Vec<Patterns>,
+    /// The paths of each route by its number, of which the first that fits is the one by which it was found.
+    patterns: Vec<Vec<PathPattern>>,
 }
 
 /// The paths of one host.
@@ -96,16 +97,9 @@ struct Paths {
 
 #[derive(Debug, Clone)]
 struct ByExpression {
-    all: Expressions,
-    /// Of each expression.
-    choices: Vec<Choices>,
-}
-
-/// The paths of one route, the one that would win first.
-#[derive(Debug, Clone, Default)]
-struct Patterns {
-    paths: Vec<PathPattern>,
-    expressions: Option<Expressions>,
+    /// In the order in which they are asked.
+    all: Box<[(Expression, Choices)]>,
+    shortlist: Option<Box<Shortlist>>,
 }
 
 impl Routes {
@@ -172,17 +166,9 @@ impl Routes {
     /// `path` may have a query, which is not looked at.
     pub fn caught(&self, route: RouteId, path: &[u8], out: &mut Vec<Range<usize>>) {
         let path = without_query(path);
-        let Some(patterns) = self.patterns.get(route.0) else { return };
-        if patterns.paths.iter().any(|pattern| pattern.caught(path, out)) {
-            return;
-        }
-        let Some(expressions) = &patterns.expressions else { return };
-        let captures = expressions.first(path).and_then(|index| expressions.groups(index, path));
-        if let Some(captures) = captures {
-            out.extend(
-                (1..captures.group_len())
-                    .map(|group| captures.get_group(group).map_or(0..0, |span| span.start..span.end)),
-            );
+        if let Some(patterns) = self.patterns.get(route.0) {
+            // It stops at the first that fits.
+            let _ = patterns.iter().any(|pattern| pattern.caught(path, out));
         }
     }
 
@@ -239,12 +225,15 @@ impl Paths {
 }
 
 impl ByExpression {
-    /// The first that fits is known in one pass; only where its conditions do not hold are the others asked one by one.
     fn offer(&self, path: &[u8], take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
-        let Some(first) = self.all.first(path) else { return false };
-        let mut fitting =
-            (first..self.choices.len()).filter(|&index| index == first || self.all.fits(index, path));
-        fitting.any(|index| self.choices.get(index).is_some_and(|choices| choices.offer(take)))
+        let mut offer =
+            |(expression, choices): &(Expression, Choices)| expression.fits(path) && choices.offer(take);
+        match &self.shortlist {
+            None => self.all.iter().any(offer),
+            Some(shortlist) => {
+                shortlist.numbers(path).filter_map(|number| self.all.get(number)).any(&mut offer)
+            }
+        }
     }
 }
 
@@ -322,8 +311,10 @@ impl RoutesBuilder {
     /// The routes, compiled.
     #[must_use]
     pub fn build(self) -> Routes {
-        let mut routes =
-            Routes { patterns: self.patterns.into_iter().map(Patterns::of).collect(), ..Routes::default() };
+        let mut routes = Routes { patterns: self.patterns, ..Routes::default() };
+        for patterns in &mut routes.patterns {
+            patterns.sort_by_key(PathPattern::rank);
+        }
         for (host, paths) in self.hosts {
             let paths = paths.build();
             match host {
@@ -358,21 +349,14 @@ impl CollectedPaths {
     }
 
     fn build(self) -> Paths {
-        let all = Expressions::new(&self.expressions);
-        let choices = self.choices.into_iter().map(Choices::of).collect();
-        let expressions = all.map(|all| Box::new(ByExpression { all, choices }));
+        let beginnings = self.expressions.iter().map(|expression| {
+            let beginning = &*expression.beginning;
+            (Place::Beginning(beginning.len()), beginning)
+        });
+        let shortlist = Shortlist::of(beginnings);
+        let all: Box<[_]> =
+            self.expressions.into_iter().zip(self.choices.into_iter().map(Choices::of)).collect();
+        let expressions = (!all.is_empty()).then(|| Box::new(ByExpression { all, shortlist }));
         Paths { tree: self.tree.build(), expressions }
-    }
-}
-
-impl Patterns {
-    fn of(mut paths: Vec<PathPattern>) -> Self {
-        paths.sort_by_key(PathPattern::rank);
-        paths.dedup();
-        let expressions = Expressions::new(paths.iter().filter_map(|path| match path {
-            PathPattern::Expression(expression) => Some(expression),
-            _ => None,
-        }));
-        Self { paths, expressions }
     }
 }

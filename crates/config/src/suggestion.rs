@@ -10,7 +10,7 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("acme_eab", "write `eab` in `acme` of `tls` in [[listen]]"),
     (
         "add_header",
-        "for Strict-Transport-Security write hsts = \"1y\" in `tls` of [[listen]]; other fields the application adds",
+        "for Strict-Transport-Security write hsts = \"1y\" in `tls` of [[listen]]; for others `fields` in [[route]]",
     ),
     (
         "auto_https",
@@ -24,6 +24,7 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("client_max_body_size", "write `body` in [limits]"),
     ("email", "write `contact` in `acme` of `tls` in [[listen]]"),
     ("error_page", "write [error_pages], and below it 503 = \"/srv/app/public/503.html\""),
+    ("gzip", "write [compress], or `compress` in [[route]]"),
     ("http2_max_concurrent_streams", "write `http2_streams` in [limits]"),
     ("keepalive_requests", "write `requests_per_connection` in [limits]"),
     ("keepalive_timeout", "write `idle_timeout` in [limits]"),
@@ -46,12 +47,16 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("proxy_temp_path", "write `directory` in [disk]"),
     ("queue", "write `hold` in [upstream.NAME]"),
     ("real_ip_header", "write `trusted_proxies` at the top level, or `proxy_protocol = true` in [[listen]]"),
-    ("return", "for 301 https://… write redirect = \"https\" in the [[listen]] of port 80"),
+    (
+        "return",
+        "for 301 https://… write redirect = \"https\" in the [[listen]] of port 80; else `redirect` or `respond` in [[route]]",
+    ),
     (
         "rewrite",
-        "for https://… write redirect = \"https\" in the [[listen]] of port 80; the rest the application does",
+        "for https://… write redirect = \"https\" in the [[listen]] of port 80; else `redirect` or `rewrite` in [[route]]",
     ),
     ("send_timeout", "write `send_timeout` in [limits]"),
+    ("root", "write `files` in [[route]]"),
     ("server_name", "write `host` in [[route]]"),
     ("set_real_ip_from", "write `trusted_proxies` at the top level"),
     ("socket", "write `address`, such as \"unix:/tmp/web_server.sock\""),
@@ -77,6 +82,7 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("ssl_verify_depth", "leave it out"),
     ("strict_transport_security", "write hsts = \"1y\" in `tls` of [[listen]]"),
+    ("try_files", "write try = [\"files\", \"upstream\"] in [[route]]"),
     ("threads", "write `workers`, or `in_flight` in [upstream.NAME] for those of the application"),
     ("underscores_in_headers", "write `underscores` in [fields]"),
     ("worker_connections", "write `connections` in [limits]"),
@@ -184,6 +190,54 @@ const OF_LISTENERS: &[(&str, &str)] = &[
     ("minimum", "write tls = { minimum = \"1.2\", … }"),
 ];
 
+/// Names that people bring from nginx, Apache and Caddy to [[route]].
+const OF_ROUTES: &[(&str, &str)] = &[
+    ("access_control_allow_origin", "write `cors`"),
+    ("add_header", "write fields = { response = { set = { X-Name = \"value\" } } }"),
+    ("alias", "write files = { root = \"…\", strip = \"/the/path\" }"),
+    ("auth_basic", "write auth = { realm = \"…\", file = \"/etc/vestibule/htpasswd\" }"),
+    ("auth_basic_user_file", "write auth = { file = \"…\" }"),
+    ("autoindex", "leave it out: directories are not listed"),
+    ("balance", "write it in [upstream.NAME]"),
+    ("basic_auth", "write auth = { users = { ann = \"$2y$…\" } }"),
+    (
+        "canary",
+        "write upstreams = [{ upstream = \"app\", weight = 95 }, { upstream = \"canary\", weight = 5 }]",
+    ),
+    ("client_max_body_size", "write limits = { body = \"10 MiB\" }"),
+    ("encode", "write `compress`"),
+    ("error_page", "write [error_pages] at the top level"),
+    ("expires", "write files = { cache_control = \"public, max-age=60\", … }, or its `immutable`"),
+    ("gzip", "write `compress`: true, or { codings = [\"gzip\"] }"),
+    ("gzip_min_length", "write compress = { least = \"1 KiB\" }"),
+    ("gzip_static", "write files = { precompressed = [\"gzip\"], … }"),
+    ("gzip_types", "write compress = { types = [\"text/*\"] }"),
+    ("index", "write files = { index = \"index.html\", … }"),
+    (
+        "internal",
+        "write `sendfile` in the route of the application: what it names is reached in no other way",
+    ),
+    ("limit_req", "write rate = { requests = 10, per = \"1s\", burst = 20 }"),
+    ("location", "write `path`"),
+    ("proxy_hide_header", "write fields = { response = { remove = [\"X-Name\"] } }"),
+    ("proxy_pass", "write `upstream`, and its `address` in [upstream.NAME]"),
+    ("proxy_pass_header", "leave it out: all fields of the application pass"),
+    ("proxy_read_timeout", "write timeout = { response = \"60s\" }"),
+    ("proxy_send_timeout", "write timeout = { idle = \"60s\" }"),
+    (
+        "proxy_set_header",
+        "write fields = { request = { set = { X-Name = \"value\" } } }; X-Forwarded-* are set by themselves",
+    ),
+    ("return", "write redirect = { to = \"https://…\", status = 301 }, or respond = 404"),
+    ("root", "write files = { root = \"…\" }"),
+    ("server_name", "write `host`"),
+    ("try_files", "write try = [\"files\", \"upstream\"], and below it `files` and `upstream`"),
+    (
+        "weight",
+        "write upstreams = [{ upstream = \"app\", weight = 95 }, { upstream = \"canary\", weight = 5 }]",
+    ),
+];
+
 /// Names from elsewhere that mean something in tables of this kind.
 fn of_kind(kind: &str) -> &'static [(&'static str, &'static str)] {
     if kind.contains("[process") {
@@ -192,6 +246,8 @@ fn of_kind(kind: &str) -> &'static [(&'static str, &'static str)] {
         OF_TLS
     } else if kind.contains("[[listen]]") {
         OF_LISTENERS
+    } else if kind == "in [[route]]" {
+        OF_ROUTES
     } else {
         &[]
     }

@@ -118,7 +118,7 @@ fn test(value: &DeValue<'_>) -> Result<Test, Problem> {
         DeValue::Boolean(true) => Ok(Test::IsThere),
         DeValue::Boolean(false) => Ok(Test::IsAbsent),
         DeValue::String(text) => match text.strip_prefix('~') {
-            Some(text) => Expression::parse(text).map(|(expression, regex)| Test::Finds(expression.text, regex)),
+            Some(text) => Expression::parse(text).map(Test::Finds),
             None => Ok(Test::Is(text.to_string())),
         },
         DeValue::Integer(number) => Err(Problem::new(format!("a value is text, not {}", describe(value)))

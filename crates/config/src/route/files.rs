@@ -89,12 +89,12 @@ fn fallback(value: &DeValue<'_>) -> Result<String, Problem> {
     let text = value::text(value, "$path.html")?;
     let wrong = |message: String, instead: &str| Err(Problem::new(message).instead(instead));
     let fixed = text.replace("$path", "");
-    if let Some((_, name)) = fixed.split_once('$') {
-        let instead = match name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next() {
-            Some("uri") => "write $path",
-            _ => "write $path, which is the path that was asked for",
-        };
-        return wrong(format!("there is no ${name} here"), instead);
+    if let Some((_, rest)) = fixed.split_once('$') {
+        let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        return wrong(
+            format!("there is no ${name} here"),
+            "write $path, which is the path that was asked for",
+        );
     }
     if text.starts_with('@') || text.starts_with('=') {
         return wrong(

@@ -48,7 +48,9 @@ impl Catches {
     pub(super) fn of(paths: &[PathPattern]) -> Self {
         let Some(least) = paths.iter().min_by_key(|path| path.catches()) else { return Self::default() };
         let names = |path: &PathPattern| match path {
-            PathPattern::Expression(expression) => expression.names.clone(),
+            PathPattern::Expression(expression) => {
+                expression.names().map(|(name, number)| (name.to_owned(), number)).collect()
+            }
             _ => Vec::new(),
         };
         let mut common = names(least);

@@ -54,6 +54,16 @@ const PIECES: &[&str] = &[
     "hsts = ",
     "acme",
     "certificate = ",
+    "**",
+    "~ ^/(",
+    "$1",
+    "${",
+    "$field:",
+    "files",
+    "respond",
+    "try = ",
+    "method = ",
+    "[compress]",
 ];
 
 /// Configurations of processes.
@@ -70,6 +80,17 @@ const TLS: &[&str] = &[
     "listen = [{ tls.acme = { domains = [\"a.example\", \"b.example\"], contact = \"mailto:a@b.c\", challenges = [\"tls-alpn-01\"] } }]\n",
     "[[listen]]\ntls.acme = { domains = [\"a.b\"], directory = \"https://a/b\", key = \"rsa\", eab = { id = \"a\", key = \"YWJj\" } }\n",
     "[[listen]]\n[listen.tls]\nclient = { authorities = \"a\", required = false }\nhsts = { age = \"2y\", subdomains = true, preload = true }\nkey = \"a\"\n",
+];
+
+/// Configurations of routes.
+const ROUTES: &[&str] = &[
+    "[[route]]\nhost = [\"a.b\", \"*.c\"]\npath = \"/a/*/b\"\nmethod = [\"GET\"]\nheader = { X-A = \"1\", B = '~ c' }\nquery.a = true\nclient = \"::1\"\n",
+    "[[route]]\npath = '~ ^/u/(?P<id>\\d+)$'\nredirect = { to = \"https://$host/${id}?$query\", status = 301 }\nrate = [\"10/s\"]\n",
+    "[[route]]\ntry = [\"files\", \"upstream\"]\nfiles = { root = \"a\", fallback = \"$path.html\", links = [\"b\"], precompressed = [\"br\"] }\n",
+    "[[route]]\nrespond = { status = 200, body = \"a\", type = \"a/b\" }\ncors = { origins = \"*\" }\nsecurity = true\n[[route]]\npath = \"/b/**/c\"\n",
+    "[[route]]\npath = \"/a/*\"\nrewrite = \"/b/$1\"\nallow = [\"10.0.0.0/8\"]\ndeny = \"all\"\nsendfile = { \"/a/\" = \"/b\" }\nlimits.body = 1\n",
+    "[[route]]\nauth.users = { a = \"$2y$05$abcdefghijklmnopqrstuuRXCpiV4fE.5oBvSGOKYo3mbjHjKfJ8e\" }\nfields.request.set = { A = \"$client\" }\n",
+    "compress = true\n[upstream.a]\naddress = \"unix:/a\"\n[[route]]\nupstreams = [{ upstream = \"a\", weight = 5 }]\nsticky = { cookie = \"a\", age = \"1h\" }\n",
 ];
 
 fn mutate(random: &mut fastrand::Rng, text: &str) -> String {
@@ -111,7 +132,7 @@ fn mutated_input_gets_an_answer_with_places_in_order() {
         "buffer = { request = true, memory = \"1 KiB\" }\ndisk.most = 0\nfields.via = \"a\"\n[[route]]\nbuffer.disk = \"1 MiB\"\n",
         "[error_pages]\n404 = \"/a.html\"\n503 = [\"/b.html\", \"/b.json\", \"/b.txt\"]\n[[listen]]\nproxy_protocol = true\n",
     ];
-    let seeds = [&seeds[..], PROCESSES, TLS].concat();
+    let seeds = [&seeds[..], PROCESSES, TLS, ROUTES].concat();
     let mut random = fastrand::Rng::with_seed(7);
     let (mut right, mut not_toml, mut wrong) = (0, 0, 0);
     for round in 0..40_000 {
