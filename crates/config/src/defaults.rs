@@ -103,7 +103,8 @@ impl Compress {
     /// With every coding that is known, and everything else as by default: what `compress = true` means, and what holds for files.
     #[must_use]
     pub fn all() -> Self {
-        Self { codings: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip], ..Self::default() }
+        // Of 50 KB of HTML, zstd makes what brotli does in a third of the time. Most clients take both and want neither more.
+        Self { codings: vec![Coding::Zstd, Coding::Brotli, Coding::Gzip], ..Self::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::{compress, respond, rewrite};
 use crate::document::{Found, Section};
-use crate::model::{Compress, Files, Links};
+use crate::model::{Coding, Compress, Files, Links};
 use crate::path;
 use crate::path_pattern::PathPattern;
 use crate::problem::Problem;
@@ -42,7 +42,8 @@ fn table(section: Section<'_>, directory: &Path, compress: &Compress) -> Option<
         index: section.or("index", default.index, index),
         fallback: section.one_or_list("fallback", fallback).into_iter().map(|found| found.value).collect(),
         precompressed: match section.value("precompressed").map(|written| written.get_ref()) {
-            Some(DeValue::Boolean(true)) => Compress::all().codings,
+            // Coded once and thoroughly, brotli is the shortest.
+            Some(DeValue::Boolean(true)) => vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
             Some(DeValue::Boolean(false)) => Vec::new(),
             _ => compress::codings(&section, "precompressed"),
         },
