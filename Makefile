@@ -13,10 +13,10 @@ TARGETS ?=
 
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
 PROGRAMS = puma unicorn thin passenger passenger-config bundle rails systemd-analyze ruby wrk nginx haproxy caddy \
-  curl sha256sum chromium slowhttptest ab python3 pebble nghttp h2load testssl openssl certutil
+  curl sha256sum chromium slowhttptest ab python3 pebble nghttp h2load testssl openssl certutil wfuzz
 PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties systemd wrk nginx-light haproxy caddy \
   curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv \
-  pebble nghttp2-client testssl.sh openssl libnss3-tools groff-base
+  pebble nghttp2-client testssl.sh openssl libnss3-tools groff-base wfuzz
 
 # Clients in Python and a corpus of requests, pinned by hash, where the tests find them: nothing outside of this tree.
 PYTHON = target/python
@@ -93,10 +93,12 @@ programs:
 
 # The environment is made anew when a pin changes. pip asks the index that it is configured with, and gets nothing that
 # has another hash than the one in the file.
-$(PYTHON)/done: tests/python/clients.txt tests/python/corpus.txt | programs
+$(PYTHON)/done: tests/python/clients.txt tests/python/redbot.txt tests/python/corpus.txt | programs
 	@rm -rf $(PYTHON) && mkdir -p $(PYTHON) && \
 	python3 -m venv $(PYTHON) && \
 	$(PYTHON)/bin/pip install -q --require-hashes --only-binary :all: -r tests/python/clients.txt && \
+	$(PYTHON)/bin/pip install -q --require-hashes --only-binary :all: --no-binary sniffpy --no-build-isolation \
+	  -r tests/python/redbot.txt && \
 	$(PYTHON)/bin/pip download -q --require-hashes --no-deps --no-binary :all: --no-build-isolation \
 	  -d $(PYTHON)/source -r tests/python/corpus.txt && \
 	mkdir $(PYTHON)/corpus && tar -xzf $(PYTHON)/source/*.tar.gz --strip-components 1 -C $(PYTHON)/corpus && \
