@@ -39,6 +39,7 @@ mod route;
 pub mod routes;
 mod schema;
 mod secrets;
+mod shortlist;
 mod source;
 mod shortlist;
 mod suggestion;
