@@ -41,7 +41,6 @@ mod schema;
 mod secrets;
 mod shortlist;
 mod source;
-mod shortlist;
 mod suggestion;
 mod syntax;
 mod tls;
