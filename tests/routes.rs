@@ -1,17 +1,20 @@
 //! Which application a request goes to.
 
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use crate::support::client::Client;
 use crate::support::dir::Dir;
 use crate::support::fake::Fake;
-use crate::support::vestibule::Vestibule;
+use crate::support::h2::H2;
+use crate::support::vestibule::{Vestibule, binary, told};
 
 const NAMES: [&str; 3] = ["shop", "api", "rest"];
 
-/// Three applications that answer with their name, and a Vestibule with these routes.
+/// Three applications that answer with their name, and a Vestibule with these routes, to which this machine may name others as clients.
 fn with_routes(dir: &Dir, routes: &str) -> (Vestibule, Vec<Fake>) {
-    let mut config = "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n".to_owned();
+    let mut config =
+        "workers = 1\ntrusted_proxies = [\"127.0.0.1\"]\n[[listen]]\naddress = \"127.0.0.1:0\"\n".to_owned();
     let mut origins = Vec::new();
     for name in NAMES {
         let socket = dir.join(&format!("{name}.sock"));
@@ -26,8 +29,13 @@ fn with_routes(dir: &Dir, routes: &str) -> (Vestibule, Vec<Fake>) {
 }
 
 fn answer(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
+    answer_to(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n"))
+}
+
+/// The answer to a request with these lines.
+fn answer_to(address: SocketAddr, lines: &str) -> (u16, String) {
     let mut client = Client::connect(address).expect("a connection");
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("sent");
+    client.send(format!("{lines}\r\n")).expect("sent");
     let answer = client.response().expect("an answer");
     (answer.status, answer.text())
 }
@@ -50,6 +58,158 @@ fn chooses_by_host_and_path() {
         ("other.example", "/", "rest"),
     ] {
         assert_eq!(answer(vestibule.address(), host, path), (200, name.to_owned()), "{host}{path}");
+    }
+}
+
+/// Where a request goes: its line and further fields, and the application that answers; none for 404.
+#[track_caller]
+fn assert_goes(vestibule: &Vestibule, request: &str, to: Option<&str>) {
+    let lines = request.split('|').collect::<Vec<_>>().join("\r\n").replace("HTTP", "HTTP/1.1");
+    let host = if request.contains("Host:") { "" } else { "Host: a.example\r\n" };
+    let (status, text) = answer_to(vestibule.address(), &format!("{lines}\r\n{host}"));
+    let expected = to.map_or(404, |_| 200);
+    assert_eq!(status, expected, "{request}: {text}");
+    if let Some(name) = to {
+        assert_eq!(text, name, "{request}");
+    }
+}
+
+#[test]
+fn each_host_of_a_list_with_each_path_leads_to_the_same() {
+    let dir = Dir::new();
+    let (vestibule, _origins) = with_routes(
+        &dir,
+        "[[route]]\nhost = [\"shop.example\", \"*.shop.example\"]\npath = [\"/\", \"/cart/*\"]\nupstream = \"shop\"\n\
+         [[route]]\nhost = \"api.shop.example\"\nupstream = \"api\"\n",
+    );
+    for (request, to) in [
+        ("GET / HTTP|Host: shop.example", Some("shop")),
+        ("GET /cart/1 HTTP|Host: shop.example", Some("shop")),
+        ("GET /?a HTTP|Host: www.shop.example:8080", Some("shop")),
+        ("GET /cart/ HTTP|Host: a.b.shop.example", Some("shop")),
+        ("GET /cart HTTP|Host: shop.example", None),
+        ("GET /cart/1 HTTP|Host: api.shop.example", Some("api")),
+        ("GET / HTTP|Host: other.example", None),
+    ] {
+        assert_goes(&vestibule, request, to);
+    }
+}
+
+#[test]
+fn chooses_by_method_field_query_and_client() {
+    let dir = Dir::new();
+    let (vestibule, _origins) = with_routes(
+        &dir,
+        "[[route]]\nmethod = \"POST\"\nupstream = \"shop\"\n\
+         [[route]]\nheader = { X-Beta = \"1\" }\nupstream = \"api\"\n\
+         [[route]]\nheader = { Accept = '~ json', X-Not = false }\nupstream = \"api\"\n\
+         [[route]]\nquery = { preview = true, \"a b\" = \"ü\" }\nupstream = \"api\"\n\
+         [[route]]\nclient = \"10.0.0.0/8\"\nupstream = \"api\"\n\
+         [[route]]\nmethod = \"GET\"\nupstream = \"rest\"\n",
+    );
+    for (request, to) in [
+        ("GET / HTTP", Some("rest")),
+        ("POST / HTTP|Content-Length: 0", Some("shop")),
+        // One condition each: as they are written.
+        ("POST / HTTP|Content-Length: 0|X-Beta: 1", Some("shop")),
+        ("GET / HTTP|x-beta: 1", Some("api")),
+        ("GET / HTTP|X-Beta: 11", Some("rest")),
+        ("GET / HTTP|Accept: application/json", Some("api")),
+        ("GET / HTTP|Accept: application/json|X-Not: ", Some("rest")),
+        // Two conditions go before one.
+        ("POST / HTTP|Content-Length: 0|Accept: application/json", Some("api")),
+        ("GET /?preview&a+b=%C3%BC HTTP", Some("api")),
+        ("GET /?a%20b=%c3%bc&preview=0 HTTP", Some("api")),
+        ("GET /?preview&a+b=u HTTP", Some("rest")),
+        ("GET / HTTP|X-Forwarded-For: 10.1.2.3", Some("api")),
+        ("GET / HTTP|X-Forwarded-For: 11.1.2.3", Some("rest")),
+        ("DELETE / HTTP", None),
+        ("DELETE / HTTP|X-Forwarded-For: 10.1.2.3", Some("api")),
+    ] {
+        assert_goes(&vestibule, request, to);
+    }
+}
+
+#[test]
+fn chooses_by_glob_and_by_expression() {
+    let dir = Dir::new();
+    let (vestibule, _origins) = with_routes(
+        &dir,
+        "[[route]]\npath = '~ ^/u/(\\d+)$'\nupstream = \"shop\"\n\
+         [[route]]\npath = '~ ^/u/'\nupstream = \"api\"\n\
+         [[route]]\npath = \"/*/edit\"\nupstream = \"api\"\n\
+         [[route]]\npath = \"/files/**/*.pdf\"\nupstream = \"shop\"\n\
+         [[route]]\npath = \"/files/*\"\nupstream = \"rest\"\n\
+         [[route]]\npath = \"/files/a.pdf\"\nupstream = \"api\"\n",
+    );
+    for (request, to) in [
+        ("GET /u/17?x=y HTTP", Some("shop")),
+        ("GET /u/17/ HTTP", Some("api")),
+        ("GET /u/edit HTTP", Some("api")),
+        ("GET /posts/edit HTTP", Some("api")),
+        ("GET /posts/1/edit HTTP", None),
+        ("GET /files/b.pdf HTTP", Some("shop")),
+        ("GET /files/x/y/b.pdf HTTP", Some("shop")),
+        ("GET /files/a.pdf HTTP", Some("api")),
+        ("GET /files/edit HTTP", Some("rest")),
+        // As it is sent: nothing is decoded or folded.
+        ("GET /u%2F17 HTTP", None),
+        ("GET /x/../files/a HTTP", None),
+        ("GET http://a.example/u/3 HTTP", Some("shop")),
+    ] {
+        assert_goes(&vestibule, request, to);
+    }
+}
+
+#[test]
+fn the_route_is_found_alike_over_http2() {
+    let dir = Dir::new();
+    let socket = dir.join("app.sock");
+    let _origin = Fake::start(&socket, |conversation| {
+        while conversation.request().is_some() {
+            conversation.answer("app");
+        }
+    });
+    let vestibule = Vestibule::start(
+        &dir,
+        &format!(
+            "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\nhttp2 = true\n[upstream.app]\naddress = \"unix:{}\"\n\
+             [[route]]\nhost = \"example.com\"\npath = \"/x/*\"\nquery = {{ q = \"1\" }}\nheader = {{ Cookie = '~ b=2' }}\n\
+             method = \"GET\"\nrespond = {{ body = \"found\" }}\n[[route]]\nupstream = \"app\"\n",
+            socket.display()
+        ),
+    );
+    let mut peer = H2::connect(vestibule.address());
+    // Cookies may come apart there.
+    for (cookies, expected) in
+        [(["a=1", "b=2"], "found"), (["b=2; c", "a=1"], "found"), (["a=1", "b=3"], "app")]
+    {
+        let stream = peer.request("GET", "/x/y?q=1", &cookies.map(|cookie| ("cookie", cookie)), true);
+        let answer = peer.answer(stream);
+        assert_eq!((answer.status(), &*answer.text()), (200, expected), "{cookies:?}");
+    }
+}
+
+#[test]
+fn check_tells_routes_that_tie_and_what_the_rule_is_about() {
+    let dir = Dir::new();
+    let text = "[[route]]\nhost = [\"a.example\", \"b.example\"]\npath = \"/x/*\"\nmethod = [\"GET\", \"POST\"]\nrespond = 404\n\n\
+                [[route]]\nhost = \"B.example\"\npath = [\"/y\", \"/x/*\"]\nmethod = [\"POST\", \"GET\"]\nrespond = 410\n\n\
+                [[route]]\nhost = \"b.example\"\npath = \"/x/*\"\nmethod = \"get\"\nredirect = \"/z/$2\"\n";
+    std::fs::write(dir.join("vestibule.toml"), text).expect("written");
+    let mut check = Command::new(binary());
+    check.arg("check").current_dir(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let told = told(check);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    for words in [
+        "vestibule.toml:7:1: the route on line 1 has the same host and path",
+        "give one of them a condition (method, header, query, client)",
+        "vestibule.toml:16:10: there is no method \"get\"",
+        "write \"GET\"",
+        "vestibule.toml:17:12: the path `/x/*` catches no $2",
+        "3 errors",
+    ] {
+        assert!(told.stderr.contains(words), "no {words:?} in {}", told.stderr);
     }
 }
 

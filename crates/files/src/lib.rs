@@ -8,7 +8,6 @@
 mod answer;
 mod conditions;
 mod error;
-mod glob;
 mod handed;
 mod look;
 mod media;

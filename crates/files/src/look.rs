@@ -8,7 +8,6 @@ use rustix::io::Errno;
 use vestibule_config::{Coding, Files};
 
 use crate::error::Trouble;
-use crate::glob;
 use crate::media;
 use crate::open::{How, Opened, Root};
 use crate::open_file::OpenFile;
@@ -135,8 +134,7 @@ impl Look {
             return Ok(Seen::File(Arc::clone(known)));
         }
         let content_type = media::content_type(&name, &self.files.types);
-        let is_immutable =
-            is_itself && self.files.immutable.iter().any(|pattern| glob::fits(pattern, &self.path));
+        let is_immutable = is_itself && self.files.is_immutable(&self.path);
         let manner = Manner {
             content_type: &content_type,
             cache_control: if is_immutable { Some(IMMUTABLE) } else { self.files.cache_control.as_deref() },

@@ -32,9 +32,19 @@ fn can_be_used(config: &Config, text: &str) {
     assert!(!config.listeners.is_empty() && !config.upstreams.is_empty(), "{text:?}");
     for host in [&b""[..], b"a", b"A.Example.:80", b"www.example.com", b"[::1]:80", b"\xff"] {
         for path in [&b"/"[..], b"*", b"/api/users", b"/a/b/c?d", b"//a/../%2e", b""] {
-            let found = config.routes.find(&HostAndPath(host, path));
+            let asked = HostAndPath(host, path);
+            let found = config.routes.find(&asked);
             assert!(found.is_none_or(|id| config.route(id).is_some()), "{found:?} in {text:?}");
+            let mut first = None;
+            config.routes.candidates(&asked, &mut |id, holds| first = first.or(holds.then_some(id)));
+            assert_eq!(found, first, "{text:?}");
+            let mut caught = Vec::new();
+            found.iter().for_each(|&id| config.routes.caught(id, path, &mut caught));
+            assert!(caught.iter().all(|place| path.get(place.clone()).is_some()), "{caught:?} in {text:?}");
         }
+    }
+    for route in &config.route_settings {
+        assert!(!route.steps.is_empty(), "{text:?}");
     }
     for index in 0..=config.listeners.len() {
         let error = config.listener_error(index, "the port is in use", "choose another");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Coding, Compress};
+use crate::glob;
 
 /// `files = { root = "public", index = "index.html", … }`, or `files = "public"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,14 @@ pub struct Files {
     pub check: Duration,
     /// Which of them are compressed, and how: what the route says, else `[compress]`, else [`Compress::all`].
     pub compress: Compress,
+}
+
+impl Files {
+    /// Whether the content of this path never changes: it fits one of the patterns, as it would that of a route.
+    #[must_use]
+    pub fn is_immutable(&self, path: &[u8]) -> bool {
+        self.immutable.iter().any(|pattern| glob::fit(pattern.as_bytes(), path).is_some())
+    }
 }
 
 /// `links = "inside"`, `"none"`, `"any"`, or a list of directories.

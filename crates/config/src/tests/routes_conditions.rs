@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{assert_wrong, right};
-use crate::model::{Config, RouteId};
+use crate::model::{Config, Files, RouteId};
 use crate::routes::{Asked, HostAndPath};
 
 /// A request in full.
@@ -208,6 +208,32 @@ fn globs_go_by_what_they_begin_with() {
     ] {
         assert_eq!(found(&config, path), Some(route), "{path}");
     }
+}
+
+#[test]
+fn paths_that_never_change_go_by_the_patterns_of_routes() {
+    let immutable = ["/assets/*", "/packs/**/*-*.js", "/logo.svg"].map(str::to_owned).to_vec();
+    let files = Files { immutable, ..Files::of("/srv") };
+    for (path, is_immutable) in [
+        ("/assets/", true),
+        ("/assets/a/b.css", true),
+        ("/assets", false),
+        ("/packs/app-12.js", true),
+        ("/packs/a/b/app-12.js", true),
+        ("/packs/app.js", false),
+        ("/logo.svg", true),
+        ("/logo.svgz", false),
+    ] {
+        assert_eq!(files.is_immutable(path.as_bytes()), is_immutable, "{path}");
+    }
+}
+
+#[test]
+fn globs_take_no_more_time_than_both_lengths_multiplied() {
+    let path = format!("/{}", "a".repeat(1 << 20));
+    let config = routes(&["path = \"/*a*a*a*a*a*a*a*a*b\"", "path = \"/**/*a*a*a*a*a*b/**/c\"", ""]);
+    assert_eq!(found(&config, &path), Some(2));
+    assert_eq!(found(&config, &"/a".repeat(1 << 19)), Some(2));
 }
 
 #[test]
