@@ -19,7 +19,10 @@ fn said_where(dir: &Dir, words: &[&str], variables: &[(&str, &str)]) -> Told {
     let mut command = Command::new(binary());
     command.args(words).current_dir(dir.path()).envs(variables.iter().copied());
     command.env_remove("RUST_LOG").env_remove("CUSTOM_WEB_SOCKET_FILE").env_remove("CUSTOM_WEB_PID_FILE");
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     told(command)
 }
 
@@ -61,14 +64,17 @@ const TOKEN: &[(&str, &str)] = &[("SHOP_TOKEN", "s3cret-of-the-shop")];
 #[test]
 fn check_tells_all_errors_of_all_files_with_lines_and_the_nearest_names() {
     let dir = site(&[
-        ("vestibule.toml", "include = [\"sites/*.toml\", \"none.toml\"]\nwrokers = 2\nlimits.body = \"${NO_SUCH_SIZE}\"\n"),
+        (
+            "vestibule.toml",
+            "include = [\"sites/*.toml\", \"none.toml\"]\nwrokers = 2\nlimits.body = \"${NO_SUCH_SIZE}\"\n",
+        ),
         ("sites/a.toml", "[upstream.app]\naddress = \"unix:/tmp/a.sock\"\n[[route]]\nupstraem = \"app\"\n"),
         ("sites/b.toml", "\n[upstream.app]\naddress = \"unix:/tmp/b.sock\"\n"),
     ]);
     let told = said(&dir, &["check"]);
     assert_eq!(told.status, Some(2), "{told:?}");
     for words in [
-        "vestibule.toml:1:29: none.toml cannot be read",
+        "vestibule.toml:1:28: none.toml cannot be read",
         "vestibule.toml:2:1: unknown key `wrokers` at the top level",
         "= write `workers`",
         "vestibule.toml:3:15: the variable NO_SUCH_SIZE is not set",
@@ -86,7 +92,10 @@ fn check_tells_all_errors_of_all_files_with_lines_and_the_nearest_names() {
     assert_eq!(problems.len(), 5, "{found:#}");
     let misspelt = problems.iter().find(|problem| problem["file"] == "sites/a.toml").expect("one of a.toml");
     assert_eq!(misspelt["severity"], "error");
-    assert_eq!((&misspelt["line"], &misspelt["column"], &misspelt["width"]), (&4.into(), &1.into(), &8.into()));
+    assert_eq!(
+        (&misspelt["line"], &misspelt["column"], &misspelt["width"]),
+        (&4.into(), &1.into(), &8.into())
+    );
     assert_eq!(misspelt["instead"], "write `upstream`");
     let missing = json(&said(&dir, &["check", "--json", "--config", "nowhere.toml"]));
     assert_eq!(missing["problems"][0]["file"], "nowhere.toml", "{missing}");
@@ -117,13 +126,21 @@ fn check_shows_what_is_odd_and_strict_refuses_it() {
     assert_eq!(strict.status, Some(2), "{strict:?}");
     let found = json(&said(&dir, &["check", "--json", "--strict"]));
     assert_eq!(found["ok"], false);
-    let severities = found["problems"].as_array().expect("a list").iter().map(|problem| problem["severity"].clone());
+    let severities =
+        found["problems"].as_array().expect("a list").iter().map(|problem| problem["severity"].clone());
     assert_eq!(severities.collect::<Vec<_>>(), ["warning"; 3]);
     // Without what is odd, strict is content.
     fs::set_permissions(dir.join("a.key"), fs::Permissions::from_mode(0o600)).expect("changed");
     fs::create_dir(dir.join("nowhere")).expect("made");
     let text = fs::read_to_string(dir.join("vestibule.toml")).expect("read");
-    fs::write(dir.join("vestibule.toml"), text.replace("[[route]]\nupstream = \"app\"", "[[route]]\nupstreams = [{ upstream = \"app\" }, { upstream = \"spare\" }]")).expect("written");
+    fs::write(
+        dir.join("vestibule.toml"),
+        text.replace(
+            "[[route]]\nupstream = \"app\"",
+            "[[route]]\nupstreams = [{ upstream = \"app\" }, { upstream = \"spare\" }]",
+        ),
+    )
+    .expect("written");
     let strict = said(&dir, &["check", "--strict"]);
     assert_eq!((strict.status, strict.stderr.as_str()), (Some(0), ""), "{strict:?}");
     assert!(strict.stdout.ends_with("vestibule.toml: ok"), "{strict:?}");
@@ -131,10 +148,16 @@ fn check_shows_what_is_odd_and_strict_refuses_it() {
 
 #[test]
 fn check_tells_errors_and_what_is_odd_at_once() {
-    let dir = site(&[("vestibule.toml", "[[listen]]\ntls = { certificate = \"none.pem\", key = \"none.key\" }\n[upstream.a]\naddress = \"unix:/tmp/a.sock\"\n[upstream.b]\naddress = \"unix:/tmp/b.sock\"\n[[route]]\nupstream = \"a\"\n")]);
+    let dir = site(&[(
+        "vestibule.toml",
+        "[[listen]]\ntls = { certificate = \"none.pem\", key = \"none.key\" }\n[upstream.a]\naddress = \"unix:/tmp/a.sock\"\n[upstream.b]\naddress = \"unix:/tmp/b.sock\"\n[[route]]\nupstream = \"a\"\n",
+    )]);
     let told = said(&dir, &["check"]);
     assert_eq!(told.status, Some(2), "{told:?}");
-    assert!(told.stderr.contains("none.pem") && told.stderr.contains("no route leads to the upstream `b`"), "{told:?}");
+    assert!(
+        told.stderr.contains("none.pem") && told.stderr.contains("no route leads to the upstream `b`"),
+        "{told:?}"
+    );
     assert_eq!(told.stdout, "");
 }
 
@@ -146,8 +169,15 @@ fn what_the_environment_gives_is_used_and_never_shown() {
     assert!(told.stdout.contains("vestibule.toml and 1 included file: ok"), "{told:?}");
     let told = said(&dir, &["check"]);
     assert_eq!(told.status, Some(2), "{told:?}");
-    assert!(told.stderr.contains("sites/shop.toml:9:") && told.stderr.contains("the variable SHOP_TOKEN is not set"), "{told:?}");
-    for words in [&["explain", "POST", "http://shop.example:8443/api/x", "-H", "X-Beta: 1"][..], &["explain", "POST", "http://shop.example:8443/api/x", "-H", "X-Beta: 1", "--json"]] {
+    assert!(
+        told.stderr.contains("sites/shop.toml:9:")
+            && told.stderr.contains("the variable SHOP_TOKEN is not set"),
+        "{told:?}"
+    );
+    for words in [
+        &["explain", "POST", "http://shop.example:8443/api/x", "-H", "X-Beta: 1"][..],
+        &["explain", "POST", "http://shop.example:8443/api/x", "-H", "X-Beta: 1", "--json"],
+    ] {
         let told = said_where(&dir, words, TOKEN);
         assert!(told.stdout.contains("Bearer ${SHOP_TOKEN}") && !told.stdout.contains("s3cret"), "{told:?}");
     }
@@ -163,7 +193,7 @@ fn explain_names_the_route_and_why_and_what_would_happen() {
     let explain = |words: &[&str]| {
         let told = said_where(&dir, &[&["explain"], words].concat(), TOKEN);
         assert_eq!(told.status, Some(0), "{told:?}");
-        told.stdout
+        told.stdout + "\n"
     };
     let has = |text: &str, wanted: &[&str]| {
         for words in wanted {
@@ -187,20 +217,40 @@ fn explain_names_the_route_and_why_and_what_would_happen() {
         ],
     );
     let text = explain(&["POST", "http://shop.example:8443/api/users"]);
-    has(&text, &["but not the rest: passed over", "yes method is POST", "no  header x-beta is \"1\"", "route      shop.example/*  (sites/shop.toml:11)\n"]);
+    has(
+        &text,
+        &[
+            "but not the rest: passed over",
+            "yes method is POST",
+            "no  header x-beta is \"1\"",
+            "route      shop.example/*  (sites/shop.toml:11)\n",
+        ],
+    );
     let text = explain(&["http://shop.example:8443/a.txt"]);
-    has(&text, &["1. access  192.0.2.1 is let in: 192.0.2.0/24 is allowed\n", "public/a.txt, which is there: 5 B\n"]);
+    has(
+        &text,
+        &["1. access  192.0.2.1 is let in: 192.0.2.0/24 is allowed\n", "public/a.txt, which is there: 5 B\n"],
+    );
     let text = explain(&["http://shop.example:8443/none?x=1"]);
     has(&text, &["public/none: not there; the next is asked\n", "3. upstream  app at"]);
     let text = explain(&["http://shop.example:8443/a.txt", "--client", "10.0.0.1"]);
     has(&text, &["403: 10.0.0.1 is not let in"]);
     assert!(!text.contains("which is there"), "it ends there:\n{text}");
     let text = explain(&["https://shop.example/a.txt"]);
-    has(&text, &["listener   none accepts this; there is 127.0.0.1:8443 (http, HTTP/1), 127.0.0.1:8081 (http, HTTP/1)\n"]);
-    has(&explain(&["http://any.example:8081/x?y"]), &["308 to https://any.example/x?y, as the listener says\n"]);
+    has(
+        &text,
+        &[
+            "listener   none accepts this; there is 127.0.0.1:8443 (http, HTTP/1), 127.0.0.1:8081 (http, HTTP/1)\n",
+        ],
+    );
+    has(
+        &explain(&["http://any.example:8081/x?y"]),
+        &["308 to https://any.example/x?y, as the listener says\n"],
+    );
     has(&explain(&["http://any.example:8443/old/shoes"]), &["308 to https://shop.example/shoes\n"]);
     has(&explain(&["http://any.example:8443/"]), &["route      none takes it\n", "404: no route takes it\n"]);
-    let told: Value = serde_json::from_str(&explain(&["http://shop.example:8443/a.txt", "--json"])).expect("JSON");
+    let told: Value =
+        serde_json::from_str(&explain(&["http://shop.example:8443/a.txt", "--json"])).expect("JSON");
     assert_eq!(told["route"]["place"], "sites/shop.toml:11");
     assert_eq!(told["steps"][1]["status"], 200, "{told:#}");
     assert_eq!(told["candidates"][0]["outcome"], "taken");
@@ -225,8 +275,12 @@ fn explain_refuses_what_is_no_request() {
 fn the_schema_is_the_one_that_is_kept() {
     let dir = Dir::new();
     let printed = json(&said(&dir, &["schema"]));
-    let kept = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/vestibule.schema.json")).expect("read");
-    assert!(printed == serde_json::from_str::<Value>(&kept).expect("JSON"), "write it anew: vestibule schema > config/vestibule.schema.json");
+    let kept = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/vestibule.schema.json"))
+        .expect("read");
+    assert!(
+        printed == serde_json::from_str::<Value>(&kept).expect("JSON"),
+        "write it anew: vestibule schema > config/vestibule.schema.json"
+    );
     assert_eq!(printed["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
 
@@ -237,12 +291,19 @@ fn bash_completes_the_command_line() {
     assert_eq!(script.status, Some(0), "{script:?}");
     fs::write(dir.join("vestibule.bash"), script.stdout).expect("written");
     let complete = |words: &str| {
-        let count = words.split(' ').count();
+        let mut all: Vec<&str> = words.split(' ').collect();
+        all.insert(0, "vestibule");
+        let (last, before) = (all[all.len() - 1], all[all.len() - 2]);
         let test = format!(
-            "source vestibule.bash && complete -p vestibule >/dev/null && COMP_WORDS=(vestibule {words}) && COMP_CWORD={count} && \
-             _vestibule vestibule '' '' && printf '%s\\n' \"${{COMPREPLY[@]}}\""
+            "source vestibule.bash && complete -p vestibule > shown && COMP_WORDS=(vestibule {words}) && COMP_CWORD={} && \
+             _vestibule vestibule '{last}' '{before}' && printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            all.len() - 1
         );
-        let output = Command::new("bash").args(["--norc", "-c", &test]).current_dir(dir.path()).output().expect("bash runs");
+        let output = Command::new("bash")
+            .args(["--norc", "-c", &test])
+            .current_dir(dir.path())
+            .output()
+            .expect("bash runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found = String::from_utf8(output.stdout).expect("text");
         found.lines().map(str::to_owned).collect::<Vec<_>>()
@@ -252,7 +313,9 @@ fn bash_completes_the_command_line() {
     assert_eq!(complete("app re"), ["restart"]);
     assert_eq!(complete("check --str"), ["--strict"]);
     assert_eq!(complete("completions "), ["bash", "zsh", "fish"].map(String::from).to_vec());
-    assert!(!complete("d").contains(&"demo-app".to_owned()), "what is hidden stays so");
+    assert_eq!(complete("d"), ["demo"], "what is hidden stays so");
+    let shown = fs::read_to_string(dir.join("shown")).expect("read");
+    assert!(shown.contains("-F _vestibule") && shown.trim_end().ends_with(" vestibule"), "{shown}");
 }
 
 #[test]
@@ -269,12 +332,37 @@ fn the_other_shells_have_scripts_of_their_own() {
 fn the_manual_pages_render_without_a_warning() {
     let dir = Dir::new();
     for (page, words) in [
-        ("vestibule", &["EXIT STATUS", "SIGNALS", "FILES", "ENVIRONMENT", "vestibule app restart", "--strict", "SIGUSR1", "/run/vestibule/control.sock"][..]),
-        ("vestibule.toml", &["[limits]", "[[route]]", "[upstream.NAME.hold]", "requests = 10000", "trusted_proxies", "${NAME:-default}"]),
+        (
+            "vestibule",
+            &[
+                "EXIT STATUS",
+                "SIGNALS",
+                "FILES",
+                "ENVIRONMENT",
+                "vestibule app restart",
+                "--strict",
+                "SIGUSR1",
+                "/run/vestibule/control.sock",
+            ][..],
+        ),
+        (
+            "vestibule.toml",
+            &[
+                "[limits]",
+                "[[route]]",
+                "[upstream.NAME.hold]",
+                "requests = 10000",
+                "trusted_proxies",
+                "${NAME:-default}",
+            ],
+        ),
     ] {
         let roff = said(&dir, &["man", page]).stdout;
         fs::write(dir.join("page"), &roff).expect("written");
-        let rendered = Command::new("groff").args(["-man", "-ww", "-Tascii", "-P-cbou", "page"]).current_dir(dir.path()).output();
+        let rendered = Command::new("groff")
+            .args(["-man", "-ww", "-Tascii", "-P-cbou", "page"])
+            .current_dir(dir.path())
+            .output();
         let rendered = rendered.expect("groff runs: install groff-base");
         assert_eq!(String::from_utf8_lossy(&rendered.stderr), "", "{page}");
         let text = String::from_utf8_lossy(&rendered.stdout);

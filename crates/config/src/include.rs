@@ -58,8 +58,15 @@ pub(crate) fn load(
         problems: Vec::new(),
         unclear: Vec::new(),
     };
-    let mut loader =
-        Loader { loaded, environment, follow, seen: HashSet::new(), bytes: 0, is_full: false, not_toml: Vec::new() };
+    let mut loader = Loader {
+        loaded,
+        environment,
+        follow,
+        seen: HashSet::new(),
+        bytes: 0,
+        is_full: false,
+        not_toml: Vec::new(),
+    };
     let chain: Vec<PathBuf> = fs::canonicalize(file).into_iter().collect();
     loader.seen.extend(chain.iter().cloned());
     loader.text(text, file, &chain);
@@ -136,7 +143,9 @@ impl Loader<'_> {
                 }
                 DeValue::String(text) => {
                     let text = match self.loaded.puts.get(&span.start) {
-                        Some(crate::variables::Put::Text(text) | crate::variables::Put::Bare(text)) => text.clone(),
+                        Some(crate::variables::Put::Text(text) | crate::variables::Put::Bare(text)) => {
+                            text.clone()
+                        }
                         None => text.to_string(),
                     };
                     if !self.loaded.unclear.contains(&span) {
@@ -144,7 +153,8 @@ impl Loader<'_> {
                     }
                 }
                 other => {
-                    let problem = Problem::new(format!("each `include` is the path of files, not {}", describe(other)));
+                    let problem =
+                        Problem::new(format!("each `include` is the path of files, not {}", describe(other)));
                     self.report(span, problem.instead("write include = [\"sites/*.toml\"]"));
                 }
             }
@@ -166,7 +176,8 @@ impl Loader<'_> {
             return;
         };
         let is_absolute = pattern.starts_with('/');
-        let whole = if is_absolute { pattern.to_owned() } else { format!("{}/{pattern}", Pattern::escape(below)) };
+        let whole =
+            if is_absolute { pattern.to_owned() } else { format!("{}/{pattern}", Pattern::escape(below)) };
         self.note_directory(if is_absolute { Path::new("/") } else { Path::new(below) }, pattern);
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
         let found = match glob::glob_with(&whole, options) {
@@ -223,8 +234,13 @@ impl Loader<'_> {
         };
         if chain.contains(&real) {
             let own = chain.last() == Some(&real);
-            let what = if own { "this file includes itself".to_owned() } else { format!("{shown} includes this file, and would be included by it") };
-            let instead = "leave it out; files that are included by a pattern lie best in a directory of their own";
+            let what = if own {
+                "this file includes itself".to_owned()
+            } else {
+                format!("{shown} includes this file, and would be included by it")
+            };
+            let instead =
+                "leave it out; files that are included by a pattern lie best in a directory of their own";
             self.report(span, Problem::new(what).instead(instead));
             return;
         }
@@ -259,8 +275,10 @@ impl Loader<'_> {
         };
         let found = fs::metadata(path).map_err(unreadable)?;
         if found.is_dir() {
-            return Err(Problem::new(format!("{shown} is a directory"))
-                .instead(format!("write \"{}/*.toml\" for the files in it", shown.to_string().trim_end_matches('/'))));
+            return Err(Problem::new(format!("{shown} is a directory")).instead(format!(
+                "write \"{}/*.toml\" for the files in it",
+                shown.to_string().trim_end_matches('/')
+            )));
         }
         // Before it is opened: opening a named pipe would wait for somebody to write to it.
         if !found.is_file() {
@@ -280,7 +298,10 @@ impl Loader<'_> {
             let valid = error.utf8_error().valid_up_to();
             let mut source = Source::default();
             source.add(path, &String::from_utf8_lossy(error.as_bytes()));
-            source.locate(Problem::new("this is not UTF-8 text").instead("save the file as UTF-8"), valid..valid)
+            source.locate(
+                Problem::new("this is not UTF-8 text").instead("save the file as UTF-8"),
+                valid..valid,
+            )
         })
     }
 

@@ -35,6 +35,7 @@ mod path_tree;
 mod places;
 mod problem;
 mod process;
+mod reach;
 mod route;
 pub mod routes;
 mod schema;

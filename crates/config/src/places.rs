@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 use crate::error::Error;
 use crate::model::{Config, RouteId, UpstreamId};
 use crate::problem::{Place, Problem};
-use crate::source::Source;
 use crate::process::ProcessPlaces;
+use crate::source::Source;
 use crate::tls::{WrittenFile, WrittenTls};
 
 /// The places of the addresses and paths in their file. Empty for a configuration that no file gave.
@@ -56,7 +56,10 @@ impl TablePlaces {
         let upstreams = document.get("upstream").and_then(|upstreams| upstreams.get_ref().as_table());
         let mut upstreams: Vec<_> = upstreams.into_iter().flatten().map(|(name, _)| name.span()).collect();
         upstreams.sort_by_key(|span| span.start);
-        Self { routes: routes.map(|route| RoutePlaces::of(route.get_ref(), route.span())).collect(), upstreams }
+        Self {
+            routes: routes.map(|route| RoutePlaces::of(route.get_ref(), route.span())).collect(),
+            upstreams,
+        }
     }
 }
 
@@ -199,7 +202,12 @@ impl Config {
 
     /// Something about what is written at `place`, if it is written anywhere, without what variables gave.
     #[must_use]
-    pub fn problem(&self, place: Option<Place>, message: impl Into<String>, instead: impl Into<String>) -> Problem {
+    pub fn problem(
+        &self,
+        place: Option<Place>,
+        message: impl Into<String>,
+        instead: impl Into<String>,
+    ) -> Problem {
         self.places.hidden(Problem::new(message).instead(instead).at(place))
     }
 
@@ -240,6 +248,8 @@ impl Config {
         message: impl Into<String>,
         instead: impl Into<String>,
     ) -> Error {
-        self.places.hidden(Problem::new(message).instead(instead).at(self.places.tls_file(index, path))).into()
+        self.places
+            .hidden(Problem::new(message).instead(instead).at(self.places.tls_file(index, path)))
+            .into()
     }
 }

@@ -134,7 +134,8 @@ impl fmt::Display for Problems {
         }
         let noun = if self.0.len() == 1 { "error" } else { "errors" };
         write!(f, "{} {noun}", self.0.len())?;
-        let mut files: Vec<_> = self.0.iter().filter_map(|problem| Some(&problem.place.as_ref()?.file)).collect();
+        let mut files: Vec<_> =
+            self.0.iter().filter_map(|problem| Some(&problem.place.as_ref()?.file)).collect();
         files.dedup();
         match files.as_slice() {
             [] => write!(f, " in the configuration"),

@@ -25,6 +25,7 @@ use crate::model::RouteId;
 use crate::path_pattern::PathPattern;
 use crate::path_tree::{Choice, Choices, Collected, PathTree};
 use crate::problem::Problem;
+use crate::reach;
 use crate::shortlist::{Place, Shortlist};
 
 /// What of a request decides its route.
@@ -85,6 +86,8 @@ pub struct Routes {
     any: Paths,
     /// The paths of each route by its number, of which the first that fits is the one by which it was found.
     patterns: Vec<Vec<PathPattern>>,
+    /// See [`Routes::never_reached`].
+    never_reached: Vec<(RouteId, RouteId)>,
 }
 
 /// The paths of one host.
@@ -170,6 +173,12 @@ impl Routes {
             // It stops at the first that fits.
             let _ = patterns.iter().any(|pattern| pattern.caught(path, out));
         }
+    }
+
+    /// Routes that no request reaches, each with one that takes what it would: a regular expression for what a prefix has whole.
+    #[must_use]
+    pub fn never_reached(&self) -> &[(RouteId, RouteId)] {
+        &self.never_reached
     }
 
     /// Offers the routes whose host and path fit to `take` in their order, until it takes one.
@@ -311,7 +320,11 @@ impl RoutesBuilder {
     /// The routes, compiled.
     #[must_use]
     pub fn build(self) -> Routes {
-        let mut routes = Routes { patterns: self.patterns, ..Routes::default() };
+        let ways = self.taken.iter().flat_map(|((host, path), routes)| {
+            routes.iter().map(move |(conditions, route)| (host, path, conditions, *route))
+        });
+        let never_reached = reach::never_reached(ways);
+        let mut routes = Routes { patterns: self.patterns, never_reached, ..Routes::default() };
         for patterns in &mut routes.patterns {
             patterns.sort_by_key(PathPattern::rank);
         }

@@ -147,7 +147,12 @@ impl Shape {
     /// Whether text is a way to write this.
     fn takes(&self, text: &str) -> bool {
         match self {
-            Shape::Text | Shape::Literal | Shape::Template | Shape::Pattern(_) | Shape::Duration | Shape::Size => true,
+            Shape::Text
+            | Shape::Literal
+            | Shape::Template
+            | Shape::Pattern(_)
+            | Shape::Duration
+            | Shape::Size => true,
             Shape::OneOf(names) => names.contains(&text),
             Shape::Any(shapes) => shapes.iter().any(|shape| shape.takes(text)),
             _ => false,
@@ -218,9 +223,9 @@ pub(crate) fn json_of(value: &DeValue<'_>) -> Value {
         DeValue::Boolean(value) => json!(value),
         DeValue::Datetime(date) => json!(date.to_string()),
         DeValue::Array(array) => array.iter().map(|element| json_of(element.get_ref())).collect(),
-        DeValue::Table(table) => {
-            Value::Object(table.iter().map(|(key, value)| (key.get_ref().to_string(), json_of(value.get_ref()))).collect())
-        }
+        DeValue::Table(table) => Value::Object(
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), json_of(value.get_ref()))).collect(),
+        ),
     }
 }
 
@@ -232,8 +237,9 @@ pub fn schema() -> Value {
     let mut schema = ROOT.json();
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("Vestibule");
-    schema["description"] =
-        json!("The configuration of Vestibule, the public front-end of Ruby Rack applications. Every key is optional.");
+    schema["description"] = json!(
+        "The configuration of Vestibule, the public front-end of Ruby Rack applications. Every key is optional."
+    );
     schema["$defs"] = json!({
         "variable": {
             "type": "string",

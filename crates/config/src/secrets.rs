@@ -58,7 +58,9 @@ impl Secrets {
         }
         problem.message = self.hide(&problem.message);
         problem.instead = problem.instead.map(|text| self.hide(&text));
-        let here = |secret: &&Secret| at.as_ref().is_some_and(|at| secret.span.start <= at.start && at.end <= secret.span.end);
+        let here = |secret: &&Secret| {
+            at.as_ref().is_some_and(|at| secret.span.start <= at.start && at.end <= secret.span.end)
+        };
         let Some(secret) = self.0.iter().find(here) else { return problem };
         let names: Vec<_> = secret.parts.iter().map(|(name, _)| format!("${{{name}}}")).collect();
         let names = names.join(" and ");
@@ -78,7 +80,8 @@ impl Secrets {
         let message = clean(&problem.message);
         problem.message = message.unwrap_or_else(|| format!("what {names} stands for is not right here"));
         let instead = problem.instead.as_deref().map(|text| {
-            clean(text).unwrap_or_else(|| format!("give the variable another value: that of {names} is not shown"))
+            clean(text)
+                .unwrap_or_else(|| format!("give the variable another value: that of {names} is not shown"))
         });
         problem.instead = instead;
         problem
@@ -88,7 +91,9 @@ impl Secrets {
 /// Whether a value can be told from other texts: no number, size, duration or boolean.
 fn is_word(value: &str) -> bool {
     let unit = value.trim_start_matches(|c: char| c.is_ascii_digit()).trim();
-    let is_number = value.starts_with(|c: char| c.is_ascii_digit()) && unit.len() <= 3 && unit.chars().all(char::is_alphabetic);
+    let is_number = value.starts_with(|c: char| c.is_ascii_digit())
+        && unit.len() <= 3
+        && unit.chars().all(char::is_alphabetic);
     value.len() >= TELLING && !is_number && !matches!(value, "true" | "false")
 }
 
@@ -167,7 +172,8 @@ mod tests {
     #[test]
     fn what_gives_a_piece_away_is_not_said() {
         let secrets = secrets("${URL}", "https://user:hunter2@host", "URL", "https://user:hunter2@host");
-        let problem = Problem::new("\"https://user:hunter2@host\" is a URL").instead("write \"user:hunter2@host\"");
+        let problem =
+            Problem::new("\"https://user:hunter2@host\" is a URL").instead("write \"user:hunter2@host\"");
         let hidden = secrets.hidden(problem, Some(10..20));
         assert_eq!(hidden.message, "\"${URL}\" is a URL");
         let instead = hidden.instead.expect("something");

@@ -62,7 +62,9 @@ impl Source {
 
     /// Whether both are the same files with the same texts, and the same came from the environment.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let texts = |source: &Self| source.files.iter().map(|file| (file.path.clone(), file.text.clone())).collect::<Vec<_>>();
+        let texts = |source: &Self| {
+            source.files.iter().map(|file| (file.path.clone(), file.text.clone())).collect::<Vec<_>>()
+        };
         texts(self) == texts(other) && self.secrets == other.secrets
     }
 

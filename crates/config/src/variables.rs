@@ -188,7 +188,8 @@ fn pieces(
             rest = &rest[1..];
             continue;
         };
-        let name = &inside[..inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len())];
+        let name =
+            &inside[..inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len())];
         let behind = &inside[name.len()..];
         let is_ours = match mode {
             Mode::Plain => true,
@@ -231,7 +232,9 @@ fn malformed(name: &str, behind: &str) -> Problem {
 }
 
 fn is_in_capitals(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_ascii_lowercase()) && name.contains(|c: char| c.is_ascii_uppercase())
+    !name.is_empty()
+        && !name.contains(|c: char| c.is_ascii_lowercase())
+        && name.contains(|c: char| c.is_ascii_uppercase())
 }
 
 /// The names that the path of a route catches something by.
@@ -268,9 +271,8 @@ fn filled_value<'d>(value: Spanned<DeValue<'d>>, start: usize, puts: &'d Puts) -
         DeValue::String(text) => match puts.get(&span.start) {
             None => DeValue::String(text),
             Some(Put::Text(text)) => DeValue::String(text.as_str().into()),
-            Some(Put::Bare(bare)) => {
-                DeValue::parse(bare).map_or_else(|_| DeValue::String(bare.as_str().into()), Spanned::into_inner)
-            }
+            Some(Put::Bare(bare)) => DeValue::parse(bare)
+                .map_or_else(|_| DeValue::String(bare.as_str().into()), Spanned::into_inner),
         },
         other => other,
     };

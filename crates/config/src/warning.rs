@@ -6,13 +6,14 @@ use std::path::Path;
 use crate::model::{Config, RouteId, Step, UpstreamId};
 use crate::problem::Problem;
 
-/// What is odd about a configuration that is right: an upstream that no route leads to, a directory of files that is not there. Each
+/// What is odd about a configuration that is right: an upstream that no route leads to, a route that no request reaches, a directory of files that is not there. Each
 /// with its place and with what to write instead; in order of position.
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     unused_upstreams(config, &mut found);
     missing_roots(config, &mut found);
+    unreached_routes(config, &mut found);
     let mut found: Vec<_> = found.into_iter().map(|problem| config.places.hidden(problem)).collect();
     found.sort_by_key(Problem::offset);
     found
@@ -30,9 +31,23 @@ fn unused_upstreams(config: &Config, found: &mut Vec<Problem>) {
         let id = UpstreamId(index);
         // The default one is there for whoever writes none.
         let Some(place) = config.places.upstream_name(id).filter(|_| !leads(id)) else { continue };
-        let problem = Problem::new(format!("no route leads to the upstream `{}`: it gets no request", upstream.name));
+        let problem =
+            Problem::new(format!("no route leads to the upstream `{}`: it gets no request", upstream.name));
         let instead = format!("write upstream = \"{}\" in a [[route]], or leave it out", upstream.name);
         found.push(problem.instead(instead).at(Some(place)));
+    }
+}
+
+fn unreached_routes(config: &Config, found: &mut Vec<Problem>) {
+    for &(route, by) in config.routes.never_reached() {
+        let name = config.route(by).map_or("", |route| &route.name);
+        let at = config.places.route(by).map(|place| format!(" ({}:{})", place.file.display(), place.line));
+        let at = at.unwrap_or_default();
+        let problem = Problem::new(format!(
+            "no request reaches this route: {name}{at} takes what it would, and regular expressions are asked last"
+        ));
+        let instead = "write its path without a regular expression, such as \"/u/*\", or give the other route a condition";
+        found.push(problem.instead(instead).at(config.places.route_key(route, "path")));
     }
 }
 
@@ -56,9 +71,10 @@ fn unusable(root: &Path) -> Option<Problem> {
     let shown = root.display();
     let instead = "create it, or write another one; until then there is no file in it";
     match fs::metadata(root) {
-        Ok(found) if !found.is_dir() => {
-            Some(Problem::new(format!("{shown} is not a directory")).instead("write the directory that the files are in"))
-        }
+        Ok(found) if !found.is_dir() => Some(
+            Problem::new(format!("{shown} is not a directory"))
+                .instead("write the directory that the files are in"),
+        ),
         Ok(_) => fs::read_dir(root).err().map(|error| {
             Problem::new(format!("the directory {shown} cannot be read: {error}"))
                 .instead("let the user that Vestibule runs as read it")
@@ -66,6 +82,8 @@ fn unusable(root: &Path) -> Option<Problem> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Some(Problem::new(format!("the directory {shown} does not exist")).instead(instead))
         }
-        Err(error) => Some(Problem::new(format!("the directory {shown} cannot be looked into: {error}")).instead(instead)),
+        Err(error) => Some(
+            Problem::new(format!("the directory {shown} cannot be looked into: {error}")).instead(instead),
+        ),
     }
 }

@@ -7,7 +7,6 @@ use vestibule_acme::Renewal;
 use vestibule_config::{Acme, Config};
 use vestibule_tls::{Acceptor, Challenges};
 
-
 /// The `tls.acme` of all listeners, with their places among them.
 fn wanted(config: &Config) -> impl Iterator<Item = (usize, &Acme)> {
     let listeners = config.listeners.iter().enumerate();

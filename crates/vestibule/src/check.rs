@@ -74,7 +74,12 @@ impl Found {
         // What is odd about a certificate is an event elsewhere.
         let said = Warnings::collect();
         match vestibule_config::load(&path) {
-            Err(error) => Found { files: vec![path.clone()], named: Some(path), error: Some(error), warnings: Vec::new() },
+            Err(error) => Found {
+                files: vec![path.clone()],
+                named: Some(path),
+                error: Some(error),
+                warnings: Vec::new(),
+            },
             Ok(config) => {
                 let wrong = [tls::check(&config), certificates::check(&config)];
                 let mut warnings = vestibule_config::warnings(&config);
@@ -92,7 +97,9 @@ impl Found {
 
     /// In one line.
     fn said(&self, is_strict: bool) -> String {
-        let Some(named) = &self.named else { return "no configuration found: the defaults are used".to_owned() };
+        let Some(named) = &self.named else {
+            return "no configuration found: the defaults are used".to_owned();
+        };
         let (warnings, noun) = match self.warnings.len() {
             1 => ("1".to_owned(), "warning"),
             count => (count.to_string(), "warnings"),
@@ -139,23 +146,30 @@ impl Found {
 
 /// A warning in words, with its place if it is about a file that a listener names.
 fn placed(config: &Config, words: &str) -> Problem {
-    let (message, instead) = words.split_once("; ").or_else(|| words.split_once(": use ")).unwrap_or((words, ""));
+    let (message, instead) =
+        words.split_once("; ").or_else(|| words.split_once(": use ")).unwrap_or((words, ""));
     let mut place = None;
     for (index, listener) in config.listeners.iter().enumerate() {
-        let named = files_of(listener).into_iter().find(|file| words.starts_with(&format!("{}: ", file.display())));
+        let named =
+            files_of(listener).into_iter().find(|file| words.starts_with(&format!("{}: ", file.display())));
         if let Some(file) = named {
             place = config.places.tls_file(index, file);
             break;
         }
     }
-    config.problem(place, message, if instead.is_empty() { "see to it, or leave it as it is" } else { instead })
+    config.problem(
+        place,
+        message,
+        if instead.is_empty() { "see to it, or leave it as it is" } else { instead },
+    )
 }
 
 /// The files that `tls` of a listener names.
 fn files_of(listener: &Listener) -> Vec<&Path> {
     let Some(Tls { certificates, client, .. }) = &listener.tls else { return Vec::new() };
     let pairs = certificates.iter().flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]);
-    let of_client = client.iter().flat_map(|client| [Some(client.authorities.as_path()), client.revoked.as_deref()]);
+    let of_client =
+        client.iter().flat_map(|client| [Some(client.authorities.as_path()), client.revoked.as_deref()]);
     pairs.chain(of_client.flatten()).collect()
 }
 

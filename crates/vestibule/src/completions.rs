@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate};
 
 use crate::command::CommandLine;
@@ -41,7 +41,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     // Not straight to standard output, where the generator would panic when nobody reads on.
     let mut script = Vec::new();
-    generate(shell, &mut CommandLine::command(), "vestibule", &mut script);
+    generate(shell, &mut visible(&CommandLine::command()), "vestibule", &mut script);
     io::stdout().lock().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command line without what is hidden, which the generator would offer.
+fn visible(all: &Command) -> Command {
+    let commands = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    Command::new("vestibule").version(env!("CARGO_PKG_VERSION")).subcommands(commands)
 }

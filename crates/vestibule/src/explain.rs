@@ -165,18 +165,30 @@ fn explain(config: &Config, request: &Request) -> Explanation {
         limits: Vec::new(),
     };
     if listener.is_none() {
-        explanation.listeners = config.listeners.iter().map(|listener| config.without_secrets(&listener_name(listener))).collect();
+        explanation.listeners = config
+            .listeners
+            .iter()
+            .map(|listener| config.without_secrets(&listener_name(listener)))
+            .collect();
     }
     if let Some(redirect) = listener.and_then(|(_, listener)| listener.redirect) {
         let port = if redirect.port == 443 { String::new() } else { format!(":{}", redirect.port) };
         let to = format!("https://{}{port}{}", request.host_without_port(), request.target);
-        explanation.steps.push(Step { name: "redirect", says: format!("308 to {to}, as the listener says"), status: Some(308) });
+        explanation.steps.push(Step {
+            name: "redirect",
+            says: format!("308 to {to}, as the listener says"),
+            status: Some(308),
+        });
         return explanation;
     }
     explanation.candidates = candidates(config, request);
     let taken = config.routes.find(request);
     let Some((id, route)) = taken.and_then(|id| Some((id, config.route(id)?))) else {
-        explanation.steps.push(Step { name: "answer", says: "404: no route takes it".to_owned(), status: Some(404) });
+        explanation.steps.push(Step {
+            name: "answer",
+            says: "404: no route takes it".to_owned(),
+            status: Some(404),
+        });
         return explanation;
     };
     explanation.route = Some(route_at(config, id));
@@ -228,7 +240,8 @@ fn candidates(config: &Config, request: &Request) -> Vec<Candidate> {
     let mut is_taken = false;
     let candidate = |(id, holds): (RouteId, bool)| {
         let conditions = config.routes.conditions(id, request);
-        let conditions = conditions.into_iter().map(|(words, holds)| (config.without_secrets(&words), holds)).collect();
+        let conditions =
+            conditions.into_iter().map(|(words, holds)| (config.without_secrets(&words), holds)).collect();
         let outcome = match (is_taken, holds) {
             (true, _) => Outcome::NotAsked,
             (false, true) => Outcome::Taken,

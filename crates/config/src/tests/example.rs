@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 use super::{assert_same, right, upstream_of};
 use crate::document::Reader;
 use crate::model::*;
-use crate::source::Source;
 use crate::process::Process;
 use crate::routes::HostAndPath;
+use crate::source::Source;
 use crate::tls::Redirect;
 use crate::web_server::WebServer;
 

@@ -48,7 +48,12 @@ impl Files {
         assert_eq!(problems.len(), 1, "{problems:#?}");
         let Problem { place, message, instead } = &problems[0];
         let place = place.as_ref().expect("a place");
-        (self.name(&place.file), place.line, self.shortened(message), self.shortened(instead.as_deref().unwrap_or_default()))
+        (
+            self.name(&place.file),
+            place.line,
+            self.shortened(message),
+            self.shortened(instead.as_deref().unwrap_or_default()),
+        )
     }
 
     fn name(&self, path: &Path) -> String {
@@ -63,9 +68,18 @@ impl Files {
 #[test]
 fn what_is_included_is_as_if_it_stood_here() {
     let files = Files::of(&[
-        ("vestibule.toml", "include = [\"sites/*.toml\"]\nworkers = 3\n[upstream.app]\naddress = \"unix:/run/app.sock\"\n[[route]]\nupstream = \"app\"\n[limits]\nfields = 50\n"),
-        ("sites/b.toml", "[upstream.b]\naddress = \"unix:/run/b.sock\"\n[[route]]\nhost = \"b.example\"\nupstream = \"b\"\n[limits]\nhttp2_streams = 7\n"),
-        ("sites/a.toml", "[[listen]]\naddress = \"127.0.0.1:7000\"\n[upstream.a]\naddress = \"unix:/run/a.sock\"\n[[route]]\nhost = \"a.example\"\nupstream = \"a\"\n"),
+        (
+            "vestibule.toml",
+            "include = [\"sites/*.toml\"]\nworkers = 3\n[upstream.app]\naddress = \"unix:/run/app.sock\"\n[[route]]\nupstream = \"app\"\n[limits]\nfields = 50\n",
+        ),
+        (
+            "sites/b.toml",
+            "[upstream.b]\naddress = \"unix:/run/b.sock\"\n[[route]]\nhost = \"b.example\"\nupstream = \"b\"\n[limits]\nhttp2_streams = 7\n",
+        ),
+        (
+            "sites/a.toml",
+            "[[listen]]\naddress = \"127.0.0.1:7000\"\n[upstream.a]\naddress = \"unix:/run/a.sock\"\n[[route]]\nhost = \"a.example\"\nupstream = \"a\"\n",
+        ),
         ("sites/.hidden.toml", "nonsense"),
         ("sites/a.txt", "nonsense"),
     ]);
@@ -78,7 +92,10 @@ fn what_is_included_is_as_if_it_stood_here() {
     let read: Vec<_> = config.files().iter().map(|file| files.name(file)).collect();
     assert_eq!(read, ["vestibule.toml", "sites/a.toml", "sites/b.toml"]);
     assert_eq!(config.include_directories(), [files.path("sites")]);
-    assert_eq!(config.places.listener(0).map(|place| (files.name(&place.file), place.line)), Some(("sites/a.toml".to_owned(), 2)));
+    assert_eq!(
+        config.places.listener(0).map(|place| (files.name(&place.file), place.line)),
+        Some(("sites/a.toml".to_owned(), 2))
+    );
 }
 
 #[test]
@@ -91,7 +108,10 @@ fn a_name_has_to_be_there_and_a_pattern_need_not() {
     assert!(message.starts_with("none.toml cannot be read: No such file"), "{message}");
     let files = Files::of(&[("v.toml", "include = [\"sites\"]\n"), ("sites/a.toml", "")]);
     let (_, _, message, instead) = files.wrong_once();
-    assert_eq!((message.as_str(), instead.as_str()), ("sites is a directory", "write \"sites/*.toml\" for the files in it"));
+    assert_eq!(
+        (message.as_str(), instead.as_str()),
+        ("sites is a directory", "write \"sites/*.toml\" for the files in it")
+    );
 }
 
 #[test]
@@ -117,8 +137,9 @@ fn each_error_names_its_own_file_and_line() {
         ("sites/b.toml", 5, 11, "\"80\" is a port without a host"),
         ("sites/c.toml", 2, 11, "this address is taken by the listener on line 2 of sites/b.toml"),
     ];
-    let expected: Vec<_> =
-        expected.map(|(file, line, column, message)| (file.to_owned(), line, column, message.to_owned())).into();
+    let expected: Vec<_> = expected
+        .map(|(file, line, column, message)| (file.to_owned(), line, column, message.to_owned()))
+        .into();
     assert_eq!(told, expected);
     let shown = crate::load_written(&files.main).unwrap_err().to_string();
     assert!(shown.ends_with("5 errors in 4 files"), "{shown}");
@@ -143,9 +164,17 @@ fn what_stands_once_cannot_stand_in_two_files() {
     for (text, line, message) in [
         ("workers = 2\n", 1, "`workers` is written already, on line 2 of v.toml"),
         ("workers = [2]\n", 1, "`workers` is written already, on line 2 of v.toml"),
-        ("limits.fields = 5\nlimits.head = \"9 KiB\"\n", 2, "`head` in [limits] is written already, on line 4 of v.toml"),
+        (
+            "limits.fields = 5\nlimits.head = \"9 KiB\"\n",
+            2,
+            "`head` in [limits] is written already, on line 4 of v.toml",
+        ),
         ("\n[upstream.app]\n", 2, "[upstream.app] is written already, on line 5 of v.toml"),
-        ("[error_pages]\n404 = \"/b.html\"\n", 2, "`404` in [error_pages] is written already, on line 7 of v.toml"),
+        (
+            "[error_pages]\n404 = \"/b.html\"\n",
+            2,
+            "`404` in [error_pages] is written already, on line 7 of v.toml",
+        ),
         ("log = 5\n", 1, "`log` is written already, on line 8 of v.toml"),
     ] {
         let files = Files::of(&[("v.toml", main), ("a.toml", text)]);
@@ -154,7 +183,11 @@ fn what_stands_once_cannot_stand_in_two_files() {
         assert_eq!(instead, "leave one of them out: it can stand in one file only");
     }
     let twice = "trusted_proxies = [\"10.0.0.1\"]\n";
-    let files = Files::of(&[("v.toml", "include = [\"a.toml\", \"b.toml\"]\n"), ("a.toml", twice), ("b.toml", twice)]);
+    let files = Files::of(&[
+        ("v.toml", "include = [\"a.toml\", \"b.toml\"]\n"),
+        ("a.toml", twice),
+        ("b.toml", twice),
+    ]);
     assert_eq!(files.wrong_once().2, "`trusted_proxies` is written already, on line 1 of a.toml");
 }
 
@@ -219,7 +252,14 @@ fn refuses_what_names_no_files() {
         assert_eq!(problems[0].message, message);
     }
     let files = Files::of(&[("v.toml", "include = [\"p\"]")]);
-    rustix::fs::mknodat(rustix::fs::CWD, files.path("p"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).expect("a pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        files.path("p"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .expect("a pipe");
     assert_eq!(files.wrong_once().2, "p is not a file");
     fs::write(files.path("q"), b"\xff").expect("written");
     fs::write(&files.main, "include = [\"q\"]").expect("written");

@@ -21,6 +21,7 @@ mod schema;
 mod tls;
 mod values;
 mod variables;
+mod warnings;
 
 use std::path::Path;
 

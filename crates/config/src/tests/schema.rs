@@ -19,11 +19,20 @@ fn validator() -> Validator {
 
 fn document(text: &str) -> Value {
     let document = DeTable::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    Value::Object(document.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), json_of(value.get_ref()))).collect())
+    Value::Object(
+        document
+            .get_ref()
+            .iter()
+            .map(|(key, value)| (key.get_ref().to_string(), json_of(value.get_ref())))
+            .collect(),
+    )
 }
 
 fn wrong(validator: &Validator, text: &str) -> Vec<String> {
-    validator.iter_errors(&document(text)).map(|error| format!("{}: {error}", error.instance_path())).collect()
+    validator
+        .iter_errors(&document(text))
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
 }
 
 /// The tables of the schema: the keys of each kind.
@@ -63,7 +72,10 @@ fn it_has_the_keys_that_the_readers_know_and_no_other() {
     let (known, tables) = (all(&known), all(&tables));
     let missing: Vec<_> = known.difference(&tables).collect();
     let unknown: Vec<_> = tables.difference(&known).collect();
-    assert!(missing.is_empty() && unknown.is_empty(), "missing in the schema: {missing:#?}\nin the schema only: {unknown:#?}");
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "missing in the schema: {missing:#?}\nin the schema only: {unknown:#?}"
+    );
 }
 
 #[test]
@@ -74,7 +86,8 @@ fn every_configuration_that_is_shown_fits() {
     }
     let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
     let files = std::fs::read_dir(shown).expect("listed").map(|entry| entry.expect("an entry").path());
-    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
+    let files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
     assert!(!files.is_empty());
     for path in files {
         let text = std::fs::read_to_string(&path).expect("read");
@@ -128,7 +141,9 @@ fn compare(written: &Value, schema: &Value, at: &str, count: &mut usize) {
     for (key, value) in written.as_object().into_iter().flatten() {
         let at = format!("{at}.{key}");
         let ways = [&schema["properties"][key], &schema["additionalProperties"]].into_iter();
-        let Some(schema) = ways.into_iter().find(|found| found.is_object()) else { panic!("{at} is not in the schema") };
+        let Some(schema) = ways.into_iter().find(|found| found.is_object()) else {
+            panic!("{at} is not in the schema")
+        };
         match (value, &schema["items"]) {
             (Value::Object(_), _) => compare(value, schema, &at, count),
             (Value::Array(tables), items) if tables.iter().any(Value::is_object) => {

@@ -27,7 +27,8 @@ fn environment(name: &str) -> Option<OsString> {
 }
 
 fn read(text: &str) -> (Config, Vec<Problem>) {
-    let read = crate::read(text.to_owned(), Path::new("test.toml"), &WebServer::default(), &environment, false);
+    let read =
+        crate::read(text.to_owned(), Path::new("test.toml"), &WebServer::default(), &environment, false);
     let (config, _, problems) = read.unwrap_or_else(|error| panic!("{error}"));
     (config, problems)
 }
@@ -52,7 +53,10 @@ fn a_variable_gives_texts_sizes_numbers_and_booleans() {
          [upstream.app]\naddress = \"unix:${SOCKET}\"\nin_flight = \"${WORKERS}\"\n",
     );
     assert_eq!((config.workers.get(), config.limits.head, config.limits.fields), (4, 8 << 10, 60));
-    assert_eq!((config.limits.send_timeout.as_secs(), config.buffer.request, config.fields.forwarded), (7, false, true));
+    assert_eq!(
+        (config.limits.send_timeout.as_secs(), config.buffer.request, config.fields.forwarded),
+        (7, false, true)
+    );
     assert_eq!(config.fields.via.as_deref(), Some("v4"), "a text stays one");
     assert_eq!(config.upstreams[0].address(), &UpstreamAddress::Unix("/run/app.sock".into()));
     assert_eq!(config.upstreams[0].in_flight, Some(4));
@@ -80,7 +84,9 @@ fn the_default_stands_for_what_is_not_set_and_what_is_empty() {
 
 #[test]
 fn two_dollars_escape_and_other_dollars_stay() {
-    for (text, via) in [("$${A}", "${A}"), ("$$", "$$"), ("$1$A", "$1$A"), ("a$", "a$"), ("$$${WORKERS}", "$${WORKERS}")] {
+    for (text, via) in
+        [("$${A}", "${A}"), ("$$", "$$"), ("$1$A", "$1$A"), ("a$", "a$"), ("$$${WORKERS}", "$${WORKERS}")]
+    {
         let problem = wrong_once(&format!("log.output = \"{text}\"\n"));
         assert!(problem.message.contains(&format!("{via:?}")), "{text}: {problem}");
     }
@@ -119,7 +125,10 @@ fn refuses_what_begins_as_a_variable_and_is_none() {
     ] {
         let problem = wrong_once(&format!("fields.via = \"{text}\"\n"));
         assert!(problem.message.contains("`${` begins the name of a variable"), "{text}: {problem}");
-        assert!(problem.instead.as_ref().is_some_and(|found| found.starts_with(instead)), "{text}: {problem}");
+        assert!(
+            problem.instead.as_ref().is_some_and(|found| found.starts_with(instead)),
+            "{text}: {problem}"
+        );
     }
 }
 
@@ -152,14 +161,21 @@ fn no_error_shows_what_a_variable_gave() {
         }
     }
     let (config, _) = read("error_pages.404 = \"/nowhere/${SECRET}.html\"\n");
-    assert_eq!(config.without_secrets(&format!("/nowhere/{SECRET}.html is gone")), "/nowhere/${SECRET}.html is gone");
+    assert_eq!(
+        config.without_secrets(&format!("/nowhere/{SECRET}.html is gone")),
+        "/nowhere/${SECRET}.html is gone"
+    );
 }
 
 #[test]
 fn what_the_machine_says_of_a_path_names_the_variable_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("v.toml");
-    std::fs::write(&path, "log.output = \"/no/such/${SECRET}/a.log\"\nerror_pages.404 = \"/no/${SECRET}.html\"\n").expect("written");
+    std::fs::write(
+        &path,
+        "log.output = \"/no/such/${SECRET}/a.log\"\nerror_pages.404 = \"/no/${SECRET}.html\"\n",
+    )
+    .expect("written");
     let error = crate::load_in(&path, (WebServer::default(), Vec::new()), &environment).expect_err("refused");
     let shown = error.to_string();
     assert!(!shown.contains("hunter2") && shown.matches("${SECRET}").count() >= 3, "{shown}");
@@ -183,7 +199,8 @@ fn keys_and_what_a_program_is_handed_stay_as_they_are() {
 /// What variables make of the texts of a route, by the offset of each.
 fn puts(route: &str) -> Vec<String> {
     use crate::variables::Put;
-    let loaded = crate::include::load(format!("[[route]]\n{route}"), Path::new("t.toml"), &environment, false);
+    let loaded =
+        crate::include::load(format!("[[route]]\n{route}"), Path::new("t.toml"), &environment, false);
     let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
     let texts = loaded.puts.into_values().map(|put| match put {
@@ -197,11 +214,17 @@ fn in_a_template_names_are_what_the_request_gives_before_they_are_variables() {
     assert_eq!(puts("rewrite = \"/${path}/$1\"\n"), Vec::<String>::new());
     assert_eq!(puts("rewrite = \"/${WORKERS}/${path}\"\n"), ["/4/${path}"]);
     assert_eq!(puts("path = \"~ ^/(?<WORKERS>x)\"\nrewrite = \"/${WORKERS}\"\n"), Vec::<String>::new());
-    assert_eq!(puts("path = [\"/a\", \"~ ^/(?P<WORKERS>x)\"]\nredirect.to = \"/${WORKERS}\"\n"), Vec::<String>::new());
+    assert_eq!(
+        puts("path = [\"/a\", \"~ ^/(?P<WORKERS>x)\"]\nredirect.to = \"/${WORKERS}\"\n"),
+        Vec::<String>::new()
+    );
     assert_eq!(puts("fields.request.set = { A = \"Bearer ${SECRET}\" }\n"), [format!("Bearer {SECRET}")]);
     assert_eq!(puts("fields.response.set.A = \"${DOLLARS}\"\n"), ["a$$1b$${path}"], "what it gives is text");
     assert_eq!(puts("redirect = \"$${WORKERS}\"\n"), Vec::<String>::new());
     assert_eq!(puts("redirect = \"https://${UNSET:-example.com}$uri\"\n"), ["https://example.com$uri"]);
     // Elsewhere in a route there are no templates.
-    assert_eq!(puts("files.root = \"${SOCKET}\"\nfiles.immutable = [\"${UNSET:-/a}\"]\n"), ["/run/app.sock", "/a"]);
+    assert_eq!(
+        puts("files.root = \"${SOCKET}\"\nfiles.immutable = [\"${UNSET:-/a}\"]\n"),
+        ["/run/app.sock", "/a"]
+    );
 }

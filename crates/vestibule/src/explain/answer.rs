@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use vestibule_config::{
-    Auth, Config, FieldChanges, Member, Rate, RateKey, Route, RouteId, Split, Step as RouteStep, Template, UpstreamId,
+    Auth, Config, FieldChanges, Member, Rate, RateKey, Route, RouteId, Split, Step as RouteStep, Template,
+    UpstreamId,
 };
 
 use super::fill::fill;
@@ -65,10 +66,14 @@ impl Answer<'_> {
         let decisive = |networks: &[IpNet]| longest(networks, client).map(|network| network.to_string());
         let (allowed, denied) = (decisive(&access.allow), decisive(&access.deny));
         Some(if access.admits(client) {
-            let why = allowed.map_or_else(|| "no network denies it".to_owned(), |network| format!("{network} is allowed"));
+            let why = allowed
+                .map_or_else(|| "no network denies it".to_owned(), |network| format!("{network} is allowed"));
             goes_on("access", format!("{client} is let in: {why}"))
         } else {
-            let why = denied.map_or_else(|| "no network that is allowed has it".to_owned(), |network| format!("{network} is denied"));
+            let why = denied.map_or_else(
+                || "no network that is allowed has it".to_owned(),
+                |network| format!("{network} is denied"),
+            );
             ends("access", 403, format!("403: {client} is not let in: {why}"))
         })
     }
@@ -77,7 +82,9 @@ impl Answer<'_> {
         let Auth { realm, users } = self.route.auth.as_ref()?;
         let who = format!("for {realm:?}, of {}", counted(users.len(), "user"));
         Some(match self.request.field("authorization") {
-            Some(_) => goes_on("auth", format!("the name and the password are checked {who}; 401 if they are wrong")),
+            Some(_) => {
+                goes_on("auth", format!("the name and the password are checked {who}; 401 if they are wrong"))
+            }
             None => ends("auth", 401, format!("401: a name and a password are asked {who}")),
         })
     }
@@ -88,7 +95,8 @@ impl Answer<'_> {
         let origin = self.request.field("origin")?;
         let is_allowed = cors.origins.is_empty() || cors.origins.iter().any(|allowed| allowed == origin);
         let allowed = if is_allowed { "may" } else { "may not" };
-        let asks = self.request.method == "OPTIONS" && self.request.field("access-control-request-method").is_some();
+        let asks =
+            self.request.method == "OPTIONS" && self.request.field("access-control-request-method").is_some();
         Some(if asks {
             ends("cors", 204, format!("204: scripts of {origin} {allowed} ask"))
         } else {
@@ -113,7 +121,9 @@ impl Answer<'_> {
                             return;
                         }
                         Some(Seen::Missing(words)) => steps.push(goes_on("files", format!("{words}{next}"))),
-                        Some(Seen::Refused(words)) => steps.push(goes_on("files", format!("nothing: {words}{next}"))),
+                        Some(Seen::Refused(words)) => {
+                            steps.push(goes_on("files", format!("nothing: {words}{next}")))
+                        }
                         None => steps.push(goes_on("files", format!("only GET and HEAD are answered{next}"))),
                     }
                     if index == last {
@@ -127,14 +137,20 @@ impl Answer<'_> {
                 }
                 RouteStep::Redirect(redirection) => {
                     let to = fill(self.config, self.id, &redirection.to, self.request);
-                    steps.push(ends("redirect", redirection.status, format!("{} to {to}", redirection.status)));
+                    steps.push(ends(
+                        "redirect",
+                        redirection.status,
+                        format!("{} to {to}", redirection.status),
+                    ));
                     return;
                 }
                 RouteStep::Respond(fixed) => {
                     let what = match &fixed.body {
                         Some(body) if fixed.content_type.is_empty() => size(body.len() as u64),
                         Some(body) => format!("{} of {}", size(body.len() as u64), fixed.content_type),
-                        None if fixed.status == 444 => "the connection is closed without an answer".to_owned(),
+                        None if fixed.status == 444 => {
+                            "the connection is closed without an answer".to_owned()
+                        }
                         None if fixed.status >= 400 => "the page for it".to_owned(),
                         None => "nothing".to_owned(),
                     };
@@ -161,7 +177,10 @@ impl Answer<'_> {
         }
         if let Some(sticky) = split.sticky.as_ref().filter(|_| several) {
             let age = sticky.age.map_or_else(String::new, |age| format!(" for {}", duration(age)));
-            steps.push(goes_on("sticky", format!("the cookie {} keeps the client at one of them{age}", sticky.cookie)));
+            steps.push(goes_on(
+                "sticky",
+                format!("the cookie {} keeps the client at one of them{age}", sticky.cookie),
+            ));
         }
     }
 
@@ -178,14 +197,22 @@ impl Answer<'_> {
     /// What is changed in fields, by the configuration.
     pub(super) fn fields(&self) -> Vec<Change> {
         let mut changes = Vec::new();
-        for (of, fields) in [("request", &self.route.request_fields), ("response", &self.route.response_fields)] {
+        for (of, fields) in
+            [("request", &self.route.request_fields), ("response", &self.route.response_fields)]
+        {
             let FieldChanges { remove, set, add, default } = fields;
             let says = |words: String| Change { of, says: words };
             changes.extend(remove.iter().map(|name| says(format!("remove {name}"))));
-            let filled = |name: &str, template: &Template| format!("{name}: {}", fill(self.config, self.id, template, self.request));
+            let filled = |name: &str, template: &Template| {
+                format!("{name}: {}", fill(self.config, self.id, template, self.request))
+            };
             changes.extend(set.iter().map(|(name, value)| says(format!("set {}", filled(name, value)))));
             changes.extend(add.iter().map(|(name, value)| says(format!("add {}", filled(name, value)))));
-            changes.extend(default.iter().map(|(name, value)| says(format!("set {}, if it is missing", filled(name, value)))));
+            changes.extend(
+                default
+                    .iter()
+                    .map(|(name, value)| says(format!("set {}, if it is missing", filled(name, value)))),
+            );
         }
         changes
     }
@@ -206,7 +233,10 @@ impl Answer<'_> {
             let timeout = &upstream.timeout;
             limits.extend([
                 Limit { key: "hold.timeout", is: duration(upstream.hold.timeout) },
-                Limit { key: "timeout.response", is: duration(route.timeout.response.unwrap_or(timeout.response)) },
+                Limit {
+                    key: "timeout.response",
+                    is: duration(route.timeout.response.unwrap_or(timeout.response)),
+                },
                 Limit { key: "timeout.idle", is: duration(route.timeout.idle.unwrap_or(timeout.idle)) },
                 Limit { key: "timeout.tunnel", is: duration(route.timeout.tunnel.unwrap_or(timeout.tunnel)) },
                 Limit { key: "buffer.request", is: route.buffer.request.to_string() },

@@ -33,19 +33,26 @@ pub(super) fn look(files: &Files, path: &str) -> Seen {
         return Seen::Refused("the path leads out of the directory".to_owned());
     }
     let first = segments().find(|segment| !segment.is_empty());
-    if segments().any(|segment| segment.starts_with('.') && !(segment == ".well-known" && first == Some(".well-known"))) {
+    if segments().any(|segment| {
+        segment.starts_with('.') && !(segment == ".well-known" && first == Some(".well-known"))
+    }) {
         return Seen::Refused("names that begin with a dot are not served".to_owned());
     }
     let mut tried = Vec::new();
     let index = files.index.as_ref().filter(|_| path.ends_with('/')).map(|index| format!("{path}{index}"));
     let itself = if path.ends_with('/') { index } else { Some(path.clone()) };
-    let fallbacks = files.fallback.iter().map(|fallback| fallback.replace("$path", path.trim_end_matches('/')));
+    let fallbacks =
+        files.fallback.iter().map(|fallback| fallback.replace("$path", path.trim_end_matches('/')));
     for candidate in itself.into_iter().chain(fallbacks) {
         let file = files.root.join(candidate.trim_start_matches('/'));
         match fs::metadata(&file) {
             Ok(found) if found.is_file() => {
                 let also = beside(&file, &files.precompressed);
-                return Seen::There(format!("{}, which is there: {}{also}", file.display(), size(found.len())));
+                return Seen::There(format!(
+                    "{}, which is there: {}{also}",
+                    file.display(),
+                    size(found.len())
+                ));
             }
             Ok(found) if found.is_dir() && !path.ends_with('/') && candidate == path => {
                 return Seen::There(format!("{} is a directory: redirected to {path}/", file.display()));
@@ -102,7 +109,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path();
         fs::create_dir(root.join("sub")).expect("made");
-        for (name, text) in [("a b.txt", "x"), ("sub/index.html", "yy"), ("page.html", "zzz"), ("page.html.gz", "z")] {
+        for (name, text) in
+            [("a b.txt", "x"), ("sub/index.html", "yy"), ("page.html", "zzz"), ("page.html.gz", "z")]
+        {
             fs::write(root.join(name), text).expect("written");
         }
         let mut files = Files::of(root);
@@ -120,6 +129,8 @@ mod tests {
             assert!(matches!(look(&files, path), Seen::Refused(_)), "{path}");
         }
         assert!(matches!(look(&files, "/.well-known/x"), Seen::Missing(_)));
-        assert!(matches!(look(&files, "/none"), Seen::Missing(words) if words.contains("none, then ") && words.contains("none.html: not there")));
+        assert!(
+            matches!(look(&files, "/none"), Seen::Missing(words) if words.contains("none, then ") && words.contains("none.html: not there"))
+        );
     }
 }

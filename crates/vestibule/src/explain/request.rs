@@ -34,7 +34,9 @@ impl Request {
             _ => return Err(NotARequest("write a method and a URL".to_owned())),
         };
         if method.is_empty() || !method.bytes().all(is_token) {
-            return Err(NotARequest(format!("{method:?} is not a method: write GET, POST, … before the URL")));
+            return Err(NotARequest(format!(
+                "{method:?} is not a method: write GET, POST, … before the URL"
+            )));
         }
         let (scheme, host, port, target) = parts(url)?;
         let mut request = Request {
@@ -50,7 +52,9 @@ impl Request {
             let (name, value) = header
                 .split_once(':')
                 .filter(|(name, _)| !name.is_empty() && name.bytes().all(is_token))
-                .ok_or_else(|| NotARequest(format!("{header:?} is not a field: write it as 'Name: value'")))?;
+                .ok_or_else(|| {
+                    NotARequest(format!("{header:?} is not a field: write it as 'Name: value'"))
+                })?;
             let value = value.trim();
             if value.contains(char::is_control) {
                 return Err(NotARequest(format!("the value of {name} has a control character in it")));
@@ -66,7 +70,11 @@ impl Request {
 
     /// Its address, without the host where none was given.
     pub(super) fn url(&self) -> String {
-        if self.host.is_empty() { self.target.clone() } else { format!("{}://{}{}", self.scheme, self.host, self.target) }
+        if self.host.is_empty() {
+            self.target.clone()
+        } else {
+            format!("{}://{}{}", self.scheme, self.host, self.target)
+        }
     }
 
     /// The path without the query.
@@ -129,8 +137,14 @@ fn parts(url: &str) -> Result<(&'static str, String, Option<u16>, String), NotAR
     let (scheme, usual, rest) = match url.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", 443, rest),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", 80, rest),
-        Some((scheme, _)) => return Err(NotARequest(format!("{scheme:?} is not spoken here: write http:// or https://"))),
-        None => return Err(NotARequest(format!("{url:?} is not an address: write https://{url}, or a path that begins with /"))),
+        Some((scheme, _)) => {
+            return Err(NotARequest(format!("{scheme:?} is not spoken here: write http:// or https://")));
+        }
+        None => {
+            return Err(NotARequest(format!(
+                "{url:?} is not an address: write https://{url}, or a path that begins with /"
+            )));
+        }
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
@@ -140,7 +154,8 @@ fn parts(url: &str) -> Result<(&'static str, String, Option<u16>, String), NotAR
     }
     let port = host[without_port(host).len()..].trim_start_matches(':');
     let port = if port.is_empty() { Ok(usual) } else { port.parse() };
-    let port = port.map_err(|_| NotARequest(format!("{host:?} has no port from 1 to 65535 behind its colon")))?;
+    let port =
+        port.map_err(|_| NotARequest(format!("{host:?} has no port from 1 to 65535 behind its colon")))?;
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
     Ok((scheme, host.to_owned(), Some(port), target))
 }
@@ -162,7 +177,8 @@ mod tests {
     #[test]
     fn takes_an_address_apart() {
         let all = |url| parts(url).map_err(|error| error.0);
-        let fine = |scheme, host: &str, port, target: &str| Ok((scheme, host.to_owned(), port, target.to_owned()));
+        let fine =
+            |scheme, host: &str, port, target: &str| Ok((scheme, host.to_owned(), port, target.to_owned()));
         assert_eq!(all("https://a.example/b?c#d"), fine("https", "a.example", Some(443), "/b?c"));
         assert_eq!(all("HTTP://a.example:81?c"), fine("http", "a.example:81", Some(81), "/?c"));
         assert_eq!(all("http://[::1]:81/"), fine("http", "[::1]:81", Some(81), "/"));

@@ -15,21 +15,32 @@ pub(super) fn of(explanation: &Explanation) -> String {
     match &explanation.listener {
         Some(listener) => text.line("listener", &at(listener)),
         None => {
-            text.line("listener", &format!("none accepts this; there is {}", explanation.listeners.join(", ")));
+            text.line(
+                "listener",
+                &format!("none accepts this; there is {}", explanation.listeners.join(", ")),
+            );
         }
     }
     match &explanation.route {
         Some(route) => text.line("route", &at(route)),
-        None if explanation.candidates.is_empty() && explanation.steps.iter().any(|step| step.name == "redirect") => {}
+        None if explanation.candidates.is_empty()
+            && explanation.steps.iter().any(|step| step.name == "redirect") => {}
         None => text.line("route", "none takes it"),
     }
-    text.list("why", explanation.candidates.iter().enumerate().flat_map(|(index, candidate)| why(index, candidate)));
+    text.list(
+        "why",
+        explanation.candidates.iter().enumerate().flat_map(|(index, candidate)| why(index, candidate)),
+    );
     let widest = explanation.steps.iter().map(|step| step.name.len()).max().unwrap_or_default();
     let steps = explanation.steps.iter().enumerate();
-    text.list("then", steps.map(|(index, step)| format!("{}. {:widest$}  {}", index + 1, step.name, step.says)));
+    text.list(
+        "then",
+        steps.map(|(index, step)| format!("{}. {:widest$}  {}", index + 1, step.name, step.says)),
+    );
     let fields = explanation.fields.iter();
     text.list("fields", fields.map(|change| format!("{:8}  {}", change.of, change.says)));
-    let limits: Vec<_> = explanation.limits.iter().map(|limit| format!("{} {}", limit.key, limit.is)).collect();
+    let limits: Vec<_> =
+        explanation.limits.iter().map(|limit| format!("{} {}", limit.key, limit.is)).collect();
     text.list("limits", limits.chunks(3).map(|three| three.join(", ")));
     text.0
 }
@@ -59,7 +70,9 @@ fn at(at: &At) -> String {
 /// One candidate, and below it the conditions that decided.
 fn why(index: usize, candidate: &Candidate) -> Vec<String> {
     let outcome = match candidate.outcome {
-        Outcome::Taken if candidate.conditions.is_empty() => "host and path fit, and it asks nothing else: taken",
+        Outcome::Taken if candidate.conditions.is_empty() => {
+            "host and path fit, and it asks nothing else: taken"
+        }
         Outcome::Taken => "host and path fit, and so does the rest: taken",
         Outcome::PassedOver => "host and path fit, but not the rest: passed over",
         Outcome::NotAsked => "fits less well: not asked",
@@ -67,7 +80,9 @@ fn why(index: usize, candidate: &Candidate) -> Vec<String> {
     let mut lines = vec![format!("{}. {}: {outcome}", index + 1, at(&candidate.route))];
     if candidate.outcome != Outcome::NotAsked {
         let conditions = candidate.conditions.iter();
-        lines.extend(conditions.map(|(words, holds)| format!("   {} {words}", if *holds { "yes" } else { "no " })));
+        lines.extend(
+            conditions.map(|(words, holds)| format!("   {} {words}", if *holds { "yes" } else { "no " })),
+        );
     }
     lines
 }

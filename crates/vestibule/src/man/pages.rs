@@ -26,7 +26,10 @@ const FILES: &[(&str, &str)] = &[
     ("/etc/vestibule/vestibule.toml", "The configuration, where neither is."),
     ("/tmp/web_server.sock", "The socket of the application, where nothing else is written."),
     ("/tmp/web_server.pid", "Its PID file."),
-    ("/run/vestibule/control.sock", "The control socket, where that directory can be written to; else /tmp/vestibule-UID/control.sock."),
+    (
+        "/run/vestibule/control.sock",
+        "The control socket, where that directory can be written to; else /tmp/vestibule-UID/control.sock.",
+    ),
     ("/var/lib/vestibule/acme", "Accounts, keys and certificates that are fetched (ACME)."),
     ("/var/tmp", "Bodies that memory does not take; the files have no name."),
 ];
@@ -40,7 +43,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 ];
 
 const SIGNALS: &[(&str, &str)] = &[
-    ("SIGTERM, SIGINT", "Take no new connection, finish the requests in flight, and end. A second one ends at once."),
+    (
+        "SIGTERM, SIGINT",
+        "Take no new connection, finish the requests in flight, and end. A second one ends at once.",
+    ),
     ("SIGHUP", "Read the configuration, certificates and keys anew; what is wrong changes nothing."),
     ("SIGUSR1", "Open the access log anew, after logrotate has moved it."),
 ];
@@ -116,7 +122,9 @@ fn entry(roff: &mut Roff, argument: &Arg) {
     let values = if argument.get_action().takes_values() { names.join(" ") } else { String::new() };
     let mut line = Vec::new();
     match (argument.get_short(), argument.get_long()) {
-        (Some(short), Some(long)) => line.extend([bold(format!("-{short}")), roman(", "), bold(format!("--{long}"))]),
+        (Some(short), Some(long)) => {
+            line.extend([bold(format!("-{short}")), roman(", "), bold(format!("--{long}"))])
+        }
         (None, Some(long)) => line.push(bold(format!("--{long}"))),
         (Some(short), None) => line.push(bold(format!("-{short}"))),
         (None, None) => {}
@@ -128,9 +136,11 @@ fn entry(roff: &mut Roff, argument: &Arg) {
         line.push(italic(values));
     }
     roff.text(line);
-    let help = argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string).unwrap_or_default();
+    let help =
+        argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string).unwrap_or_default();
     let possible = argument.get_possible_values();
-    let possible: Vec<_> = possible.iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name()).collect();
+    let possible: Vec<_> =
+        possible.iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name()).collect();
     let possible = if possible.is_empty() || !argument.get_action().takes_values() {
         String::new()
     } else {
