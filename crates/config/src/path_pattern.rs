@@ -56,6 +56,7 @@ impl PathPattern {
         let (kind, second) = match self {
             Self::Exact(_) => (0, 0),
             Self::Glob(_) => (1, 0),
+            Self::Prefix(prefix) if prefix.is_empty() => (3, 0),
             Self::Prefix(_) => (1, 1),
             Self::Expression(_) => (2, 0),
         };

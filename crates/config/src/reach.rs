@@ -1,5 +1,5 @@
-//! Routes that no request reaches: regular expressions are asked last, so one that fits nothing but what a prefix takes whole is never
-//! asked.
+//! Routes that no request reaches: regular expressions are asked after prefixes, so one that fits nothing but what a prefix takes whole is
+//! never asked.
 //!
 //! Nothing else is hidden by the rule of the routes: what begins with more is asked before what begins with less, and more conditions
 //! before fewer.
@@ -18,7 +18,10 @@ pub(crate) type Way<'t> = (&'t HostPattern, &'t PathPattern, &'t Conditions, Rou
 pub(crate) fn never_reached<'t>(ways: impl Iterator<Item = Way<'t>> + Clone) -> Vec<(RouteId, RouteId)> {
     let mut whole: HashMap<&HostPattern, HashMap<&str, RouteId>> = HashMap::new();
     for (host, path, conditions, route) in ways.clone() {
-        if let (PathPattern::Prefix(prefix), 0) = (path, conditions.count()) {
+        // One without a path is asked after them.
+        if let (PathPattern::Prefix(prefix), 0) = (path, conditions.count())
+            && !prefix.is_empty()
+        {
             whole.entry(host).or_default().insert(prefix, route);
         }
     }
@@ -26,10 +29,10 @@ pub(crate) fn never_reached<'t>(ways: impl Iterator<Item = Way<'t>> + Clone) -> 
     for (host, path, _, route) in ways {
         let by = match (path, whole.get(host)) {
             (PathPattern::Expression(expression), Some(prefixes)) => {
-                // Prefixes are empty or end with a `/`.
+                // Prefixes end with a `/`.
                 let literal = beginning(&expression.text);
                 let ends = literal.match_indices('/').map(|(slash, _)| slash + 1);
-                std::iter::once(0).chain(ends).find_map(|end| prefixes.get(&literal[..end]))
+                ends.filter_map(|end| prefixes.get(&literal[..end])).next()
             }
             _ => None,
         };

@@ -1,9 +1,9 @@
 //! Which route a request takes.
 //!
 //! **The rule, in one sentence**: the host decides first (exact, then the longest wildcard, then any), then the path (exact, then the pattern
-//! that begins with the most literal characters, a glob before a prefix that begins alike, regular expressions last, in the order
-//! written), then the number of conditions (method, header, query, client), more before fewer; where a route's conditions do not hold, the
-//! next in this order is asked.
+//! that begins with the most literal characters, a glob before a prefix that begins alike, then regular expressions in the order
+//! written, then no path at all), then the number of conditions (method, header, query, client), more before fewer; where a route's
+//! conditions do not hold, the next in this order is asked.
 //!
 //! Routes that tie in all of this are asked in the order in which they are written. Two of them with the same conditions are an error.
 //!
@@ -94,8 +94,10 @@ pub struct Routes {
 #[derive(Debug, Clone, Default)]
 struct Paths {
     tree: PathTree,
-    /// Asked last; boxed, since hardly anybody has any.
+    /// Asked after it; boxed, since hardly anybody has any.
     expressions: Option<Box<ByExpression>>,
+    /// Those that name no path: asked last.
+    rest: Choices,
 }
 
 #[derive(Debug, Clone)]
@@ -230,6 +232,7 @@ impl Paths {
     fn offer(&self, path: &[u8], take: &mut impl FnMut(RouteId, Option<&Conditions>) -> bool) -> bool {
         self.tree.offer(path, take)
             || self.expressions.as_ref().is_some_and(|expressions| expressions.offer(path, take))
+            || self.rest.offer(take)
     }
 }
 
@@ -264,6 +267,7 @@ struct CollectedPaths {
     choices: Vec<Vec<Choice>>,
     /// Where it is in both.
     indices: HashMap<Expression, usize>,
+    rest: Vec<Choice>,
 }
 
 impl RoutesBuilder {
@@ -347,9 +351,10 @@ impl RoutesBuilder {
 
 impl CollectedPaths {
     fn add(&mut self, path: &PathPattern, choice: Choice) {
-        let PathPattern::Expression(expression) = path else {
-            self.tree.add(path, choice);
-            return;
+        let expression = match path {
+            PathPattern::Expression(expression) => expression,
+            path if *path == PathPattern::any() => return self.rest.push(choice),
+            path => return self.tree.add(path, choice),
         };
         let index = *self.indices.entry(expression.clone()).or_insert(self.expressions.len());
         if index == self.expressions.len() {
@@ -370,6 +375,6 @@ impl CollectedPaths {
         let all: Box<[_]> =
             self.expressions.into_iter().zip(self.choices.into_iter().map(Choices::of)).collect();
         let expressions = (!all.is_empty()).then(|| Box::new(ByExpression { all, shortlist }));
-        Paths { tree: self.tree.build(), expressions }
+        Paths { tree: self.tree.build(), expressions, rest: Choices::of(self.rest) }
     }
 }

@@ -96,7 +96,7 @@ type Rank = (u8, Reverse<usize>, u8, usize);
 
 /// How well a path is fitted, if it is; less is better. `written` are the expressions of this host in the order written.
 fn path_rank(pattern: &Option<String>, path: &str, written: &[String]) -> Option<Rank> {
-    let Some(pattern) = pattern else { return Some((1, Reverse(0), 1, 0)) };
+    let Some(pattern) = pattern else { return Some((3, Reverse(0), 0, 0)) };
     if let Some((_, plain)) = EXPRESSIONS.iter().find(|(text, _)| text == pattern) {
         let first = written.iter().position(|other| other == pattern).expect("it is written");
         return plain(path).then_some((2, Reverse(0), 0, first));
@@ -106,8 +106,10 @@ fn path_rank(pattern: &Option<String>, path: &str, written: &[String]) -> Option
         return (pattern == path).then_some((0, Reverse(0), 0, 0));
     }
     let is_prefix = matches!(&pattern[literal..], "*" | "**") && pattern[..literal].ends_with('/');
-    let length = if matches!(&**pattern, "/*" | "/**") { 0 } else { literal };
-    glob_fits(pattern.as_bytes(), 0, path.as_bytes()).then_some((1, Reverse(length), u8::from(is_prefix), 0))
+    if matches!(&**pattern, "/*" | "/**") {
+        return Some((3, Reverse(0), 0, 0));
+    }
+    glob_fits(pattern.as_bytes(), 0, path.as_bytes()).then_some((1, Reverse(literal), u8::from(is_prefix), 0))
 }
 
 fn host_rank(pattern: &Option<String>, host: &str) -> Option<(u8, Reverse<usize>)> {

@@ -15,7 +15,7 @@ $${ is ${ itself. Not in keys, nor in the commands and the environment of a proc
 ${name} is what the request gives; a name in capitals there is the environment's, unless the path catches something by it.
 
 Which route takes a request: the host decides first (exact, then the longest wildcard, then any), then the path (exact, then the pattern \
-that begins with the most literal characters, a glob before a prefix that begins alike, regular expressions last, in the order written), \
+that begins with the most literal characters, a glob before a prefix that begins alike, then regular expressions in the order written, then no path at all), \
 then the number of conditions (method, header, query, client), more before fewer; where a route's conditions do not hold, the next in \
 this order is asked.";
 
