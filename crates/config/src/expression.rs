@@ -18,6 +18,9 @@ const LARGEST: usize = 1 << 20;
 /// Longest expression that can be written.
 const LONGEST: usize = 4096;
 
+/// Most groups: where an expression is asked in the slowest way, memory goes with their number times its size.
+const MOST_GROUPS: usize = 32;
+
 /// A regular expression, compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Expression {
@@ -56,6 +59,11 @@ impl Expression {
         }
         let parser = ParserBuilder::new().utf8(false).unicode(false).nest_limit(100).build().parse(text);
         let hir = parser.map_err(|error| wrong(&error))?;
+        let groups = hir.properties().explicit_captures_len();
+        if groups > MOST_GROUPS {
+            return Err(Problem::new(format!("the regular expression has {groups} groups"))
+                .instead(format!("write at most {MOST_GROUPS}, and (?:…) where nothing is to be caught")));
+        }
         let beginning = beginning(&hir).into();
         let config = Regex::config()
             .match_kind(MatchKind::LeftmostFirst)

@@ -44,6 +44,7 @@ fn refuses_wrong_expressions() {
     ] {
         assert_refused(&format!("path = \"~ {expression}\""), 8, message, instead);
     }
+    assert_refused(&format!("path = '~ {}'", "(a)".repeat(33)), 8, "has 33 groups", "(?:…)");
     assert_refused("path = \"^/a\"", 8, "does not begin with `/`", "'~ ^/a'");
     assert_refused(&format!("path = \"~ {}\"", "a".repeat(5000)), 8, "too long", "4096");
     assert_refused(&format!("path = \"/{}\"", "a*".repeat(17)), 8, "17 times `*`", "at most 16");
