@@ -15,6 +15,7 @@ fn a_redirect_goes_where_it_says_with_what_was_caught() {
 path = "/old/*"
 redirect = "https://www.example.com/new/$1"
 [[route]]
+host = "example.com"
 path = "~ ^/u/(\\d+)/(\\w+)$"
 redirect = { to = "/users/$1?tab=$2", status = 302 }
 [[route]]

@@ -43,7 +43,7 @@ fn only_a_right_password_comes_in() {
     let (vestibule, origin) = with_routes(
         &dir,
         &format!(
-            "[[route]]\nauth = {{ realm = \"Sta\\\"ging\", users = {{ ann = \"{}\" }}, file = \"{}\" }}\nupstream = \"app\"\n",
+            "[[route]]\nauth = {{ realm = \"Staging area\", users = {{ ann = \"{}\" }}, file = \"{}\" }}\nupstream = \"app\"\n",
             htpasswd("ann", "grüße"),
             file.display()
         ),
@@ -64,7 +64,7 @@ fn only_a_right_password_comes_in() {
         ] {
             let seen = asked(&wrong);
             assert_eq!(seen.status, 401, "{wrong}");
-            let challenge = "Basic realm=\"Sta\\\"ging\", charset=\"UTF-8\"";
+            let challenge = "Basic realm=\"Staging area\", charset=\"UTF-8\"";
             assert_eq!(seen.field("www-authenticate"), Some(challenge));
         }
         assert_eq!(get(vestibule.address(), protocol, "/", &[]).status, 401);
