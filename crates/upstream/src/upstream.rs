@@ -120,9 +120,10 @@ impl Upstream {
     }
 
     fn all(&self, mut test: impl FnMut(&Member) -> bool) -> bool {
-        let mut all = true;
-        self.each(|member| all = all && test(member));
-        all
+        match &self.only {
+            Some(only) => test(only),
+            None => self.roster.load().members().iter().all(|member| test(member)),
+        }
     }
 
     fn sum(&self, mut count: impl FnMut(&Member) -> u64) -> u64 {
@@ -229,7 +230,11 @@ impl Upstream {
     pub fn is_stopped(&self) -> bool {
         match &self.only {
             Some(only) => only.gate.is_refusing(),
-            None => self.roster.load().is_refusing() || self.common.line.is_refusing(),
+            None => {
+                let roster = self.roster.load();
+                // Without a member there is no traffic to slow down by asking behind a lock.
+                roster.is_refusing() || roster.members().is_empty() && self.common.line.is_refusing()
+            }
         }
     }
 
