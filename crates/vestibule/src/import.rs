@@ -10,20 +10,24 @@ use std::process::ExitCode;
 
 mod access;
 mod action;
+mod condition;
 mod directive;
 mod fields;
 mod files;
 mod glob;
 mod include;
 mod known;
+mod limits;
 mod listen;
 mod listener;
 mod location;
 mod measure;
 mod note;
 mod order;
+mod output;
 mod pattern;
 mod place;
+mod redirect;
 mod scope;
 mod security;
 mod server;
@@ -43,10 +47,9 @@ use action::Shared;
 use directive::Directive;
 use location::Locations;
 use note::Notes;
+use output::Output;
 use scope::Scope;
 use server::Server;
-use site::Written;
-use written::Keys;
 
 /// `vestibule import`
 #[derive(Debug, clap::Args)]
@@ -138,8 +141,8 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
 
     let mut output = Output::default();
     if let Some(first) = default.or(answering.first().copied()) {
-        shared.body = Some(action::body(&first.scope, &mut notes));
-        shared.compress = action::compress(&first.scope, &mut notes);
+        shared.body = Some(limits::body(&first.scope, &mut notes));
+        shared.compress = limits::compress(&first.scope, &mut notes);
         settings::write(&first.scope, &shared, &around, &mut output, &mut notes);
     }
     let mut pages: BTreeMap<u16, String> = BTreeMap::new();
@@ -228,126 +231,4 @@ fn unseen(block: &[Directive], notes: &mut Notes) {
         }
         unseen(directive.inside(), notes);
     }
-}
-
-/// What is written, section by section.
-#[derive(Debug, Default)]
-struct Output {
-    top: Keys,
-    limits: Keys,
-    compress: Option<String>,
-    log: Keys,
-    pages: Keys,
-    comment_pages: bool,
-    routes: Vec<(String, Hosts, Vec<Written>)>,
-}
-
-/// For which hosts the routes of a server are written; `None` for any.
-type Hosts = Vec<Option<Vec<String>>>;
-
-impl Output {
-    /// The hosts of a server; `None` where another one answers for them all.
-    fn hosts(
-        &self,
-        server: &Server<'_>,
-        is_default: bool,
-        all: &[&Server<'_>],
-        notes: &mut Notes,
-    ) -> Option<Hosts> {
-        let mut names = server.names.clone();
-        let taken = |name: &String| {
-            self.routes
-                .iter()
-                .flat_map(|(_, hosts, _)| hosts.iter().flatten())
-                .any(|hosts| hosts.contains(name))
-        };
-        let again: Vec<_> = names.iter().filter(|name| taken(name)).cloned().collect();
-        names.retain(|name| !again.contains(name));
-        let sent = |name: &String| {
-            let conditions =
-                server.scope.own("if").into_iter().filter(|directive| action::is_taken_elsewhere(directive));
-            conditions.into_iter().any(|directive| directive.argument(2).trim_end_matches(')') == name)
-        };
-        names.retain(|name| !sent(name));
-        if !again.is_empty() {
-            let why = format!(
-                "{}: a route does not look at the port that was asked, and another server has this name",
-                again.join(", ")
-            );
-            notes.different(server.directive, why);
-        }
-        if is_default {
-            // A wildcard of another server would come before "any host".
-            let is_wild = all.iter().flat_map(|other| &other.names).any(|other| {
-                other.strip_prefix('*').is_some_and(|end| names.iter().any(|name| name.ends_with(end)))
-            });
-            return Some(if is_wild { vec![Some(names), None] } else { vec![None] });
-        }
-        if names.is_empty() {
-            notes.missing(server.directive, "nobody asks for it by a name of its own: a route does not look at the port or the address that was asked; give it a host, or serve it by another Vestibule");
-            return None;
-        }
-        Some(vec![Some(names)])
-    }
-
-    fn text(&self, file: &Path, listeners: &listener::Listeners, shared: &Shared<'_>, said: &str) -> String {
-        let mut text = format!(
-            "# Made of {} by `vestibule import`. What was not carried over stands at the end.\n#\n\
-             #   vestibule check --config FILE    says whether it is right.\n",
-            file.display()
-        );
-        let mut section = |title: &str, body: String| {
-            if !body.is_empty() {
-                text.push_str(&format!("\n{title}{body}"));
-            }
-        };
-        section("", self.top.lines());
-        section("", listeners.text());
-        for used in shared.upstreams.all() {
-            section(&format!("[upstream.{}]\n", written::key(&used.name)), used.keys.lines());
-        }
-        for (title, hosts, routes) in &self.routes {
-            let mut body = String::new();
-            for hosts in hosts {
-                for route in routes {
-                    body.push_str(&format!("\n# {}\n[[route]]\n", one_line(&route.comment)));
-                    let mut keys = Keys::default();
-                    if let Some(hosts) = hosts {
-                        keys.set("host", written::one_or_list(hosts));
-                    }
-                    if let Some(path) = site::paths(route) {
-                        keys.set("path", path);
-                    }
-                    keys.entries.extend(route.keys.entries.clone());
-                    body.push_str(&keys.lines());
-                }
-            }
-            section(&format!("\n# ---- {}\n", one_line(title)), body);
-        }
-        section("[limits]\n", self.limits.lines());
-        section(
-            "",
-            self.compress.as_ref().map_or_else(String::new, |compress| settings::compress_section(compress)),
-        );
-        let title = if self.comment_pages {
-            "# Pages are read when Vestibule starts; not all of these were there when this was written.\n[error_pages]\n"
-        } else {
-            "[error_pages]\n"
-        };
-        section(title, self.pages.lines());
-        section("[log]\n", self.log.lines());
-        if !said.is_empty() {
-            text.push_str("\n\n");
-            for line in said.lines() {
-                text.push_str(format!("# {}", one_line(line)).trim_end());
-                text.push('\n');
-            }
-        }
-        text
-    }
-}
-
-/// A text that can stand in a comment.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

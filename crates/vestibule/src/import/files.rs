@@ -18,6 +18,8 @@ pub(super) struct Files {
     pub(super) fallback: Vec<String>,
     pub(super) precompressed: Vec<String>,
     pub(super) cache_control: Option<String>,
+    /// Where links may lead beside the root.
+    pub(super) links: Option<String>,
     /// Another path that the file lies at: of an exact location with an `alias`.
     pub(super) path: Option<String>,
 }
@@ -32,6 +34,12 @@ impl Files {
         } else {
             let root = scope.one("root")?;
             files.root = directory(root, scope, notes)?;
+        }
+        files.links = shared(&files.root);
+        if files.links.is_none()
+            && let Some(root) = scope.own("alias").first().copied().or_else(|| scope.one("root"))
+        {
+            notes.different(root, "links that lead out of it are not followed, unless files.links names where to; nothing is found whose name begins with a dot");
         }
         files.index = index(scope, notes);
         for (name, coding) in [("brotli_static", "br"), ("zstd_static", "zstd"), ("gzip_static", "gzip")] {
@@ -92,11 +100,20 @@ impl Files {
         if !self.precompressed.is_empty() {
             keys.push(("precompressed".to_owned(), written::list(&self.precompressed)));
         }
+        if let Some(links) = &self.links {
+            keys.push(("links".to_owned(), written::list(std::slice::from_ref(links))));
+        }
         if let Some(cache_control) = &self.cache_control {
             keys.push(("cache_control".to_owned(), written::text(cache_control)));
         }
         written::table(&keys)
     }
+}
+
+/// Where Capistrano keeps what all releases have in common, and what of each release links to: of `…/current/public` that is `…/shared`.
+fn shared(root: &str) -> Option<String> {
+    let (base, below) = root.split_once("/current/")?;
+    (!base.is_empty() && !below.is_empty()).then(|| format!("{base}/shared"))
 }
 
 /// The value of `root`.

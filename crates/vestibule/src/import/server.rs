@@ -1,6 +1,6 @@
 //! `server` blocks: which of them answer, at which addresses, for whom.
 
-use super::action;
+use super::condition;
 use super::directive::Directive;
 use super::listen::{self, Listen};
 use super::note::Notes;
@@ -64,7 +64,7 @@ fn to_https<'d>(scope: &Scope<'d>, names: &[String]) -> Option<(u16, &'d Directi
                 }
             }
             "rewrite" => found = Some((https(&sent(directive), names)?, directive)),
-            "if" if action::is_taken_elsewhere(directive) => {
+            "if" if condition::is_taken_elsewhere(directive) => {
                 let returns = directive.inside().iter().find(|inner| inner.name == "return")?;
                 found = Some((https(returns.argument(1), names)?, directive));
             }

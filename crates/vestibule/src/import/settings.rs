@@ -1,10 +1,10 @@
 //! What is the same for all routes: `[limits]`, `[compress]`, `[log]`, workers, trusted proxies.
 
-use super::Output;
 use super::access;
 use super::action::Shared;
 use super::measure;
 use super::note::Notes;
+use super::output::Output;
 use super::scope::Scope;
 use super::written;
 

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::action::{self, Draft, Shared, Site};
+use super::condition;
 use super::directive::Directive;
 use super::fields::About;
 use super::files;
@@ -11,6 +12,7 @@ use super::location::{Location, Locations};
 use super::note::Notes;
 use super::order::{self, Entry, Kind};
 use super::pattern::Pattern;
+use super::redirect;
 use super::server::Server;
 use super::variable::Known;
 use super::written::{self, Keys};
@@ -66,6 +68,9 @@ pub(super) fn routes<'d>(
     for target in lost {
         notes.different(locations.all[target].directive, "it fits in a part of the server only where another location is not asked first: look at the order of the routes");
     }
+    if !answers_all {
+        without_slash(locations, &mut drafts, &mut entries);
+    }
     let mut of_target: Vec<Option<Vec<usize>>> = vec![None; locations.all.len()];
     for Entry { pattern, target } in list {
         if of_target[target].is_none() {
@@ -93,6 +98,30 @@ pub(super) fn routes<'d>(
     }
     protected(locations, notes);
     written(order::for_routes(entries), &drafts, locations)
+}
+
+/// A location `/api/` with a proxy_pass has nginx send `/api` there, if no other location is for that.
+fn without_slash(locations: &Locations<'_>, drafts: &mut Vec<(usize, Draft)>, entries: &mut Vec<Entry>) {
+    for (target, location) in locations.all.iter().enumerate() {
+        let Some(Kind::Prefix(prefix, _)) = &location.kind else { continue };
+        let passes =
+            !location.scope.own("proxy_pass").is_empty() && location.scope.own("internal").is_empty();
+        let Some(path) = prefix.strip_suffix('/').filter(|path| !path.is_empty() && passes) else { continue };
+        let is_taken = locations
+            .all
+            .iter()
+            .any(|other| matches!(&other.kind, Some(Kind::Exact(own) | Kind::Prefix(own, _)) if own == path));
+        if !is_taken {
+            let mut keys = Keys::default();
+            let to = written::text(&prefix.replace('$', "$$"));
+            keys.set(
+                "redirect",
+                written::table(&[("to".to_owned(), to), ("status".to_owned(), "301".to_owned())]),
+            );
+            entries.push(Entry { pattern: Pattern::Exact(path.to_owned()), target: drafts.len() });
+            drafts.push((target, Draft { only: None, keys }));
+        }
+    }
 }
 
 /// The entries as routes; neighbours with the same draft are one.
@@ -195,13 +224,13 @@ fn protected(locations: &Locations<'_>, notes: &mut Notes) {
 pub(super) fn of_hosts(server: &Server<'_>, notes: &mut Notes) -> Vec<(String, Written)> {
     let mut all = Vec::new();
     for directive in
-        server.scope.own("if").into_iter().filter(|directive| action::is_taken_elsewhere(directive))
+        server.scope.own("if").into_iter().filter(|directive| condition::is_taken_elsewhere(directive))
     {
         let host = directive.argument(2).trim_end_matches(')').trim_matches('"').to_ascii_lowercase();
         let mut keys = Keys::default();
         for inner in directive.inside().iter().filter(|inner| inner.name == "return") {
             inner.see();
-            action::returned(inner, &server.scope, Known::default(), &mut keys, notes);
+            redirect::returned(inner, &server.scope, Known::default(), &mut keys, notes);
         }
         all.push((
             host,
@@ -220,7 +249,7 @@ pub(super) fn maintenance(locations: &Locations<'_>, notes: &mut Notes) -> Optio
     let mut found = None;
     for location in &locations.all {
         for directive in location.scope.own("if") {
-            if !action::is_maintenance(directive) {
+            if !condition::is_maintenance(directive) {
                 continue;
             }
             let condition = directive.arguments.join(" ");

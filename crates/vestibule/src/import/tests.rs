@@ -107,6 +107,19 @@ fn asks_files_and_then_the_application() {
 }
 
 #[test]
+fn lets_links_lead_where_capistrano_has_them_lead() {
+    let imported = site("location / { root /srv/app/current/public; }\nlocation /x/ { root /srv/x; }");
+    let (of_release, other) = (route(&imported, "path = \"/x/*\""), imported.config.clone());
+    assert!(!of_release.contains("links"), "{of_release}");
+    assert!(other.contains("links = [\"/srv/app/shared\"]"), "{other}");
+    assert!(
+        imported.said.contains("site.conf:5: root /srv/x;\n      links that lead out"),
+        "{}",
+        imported.said
+    );
+}
+
+#[test]
 fn knows_the_way_of_before_try_files() {
     let imported = site(
         "root /srv/app/public;\nlocation / {\nproxy_set_header Host $host;\nif (-f $request_filename/index.html) { rewrite (.*) $1/index.html break; }\n\
@@ -160,6 +173,8 @@ fn keeps_the_path_of_a_proxy_pass() {
     );
     assert!(route(&imported, "path = \"/api/*\"").contains("rewrite = \"/v2/$1\""));
     assert!(route(&imported, "path = \"/x/*\"").contains("strip = \"/x\""));
+    // As nginx does where a location that ends with a slash has a proxy_pass.
+    assert!(route(&imported, "path = \"/x\"").contains("redirect = { to = \"/x/\", status = 301 }"));
 }
 
 #[test]
