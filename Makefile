@@ -14,7 +14,7 @@ TARGETS ?=
 # What the tests and the benchmarks run: the servers behind Vestibule, the peers beside it, and a load generator.
 PROGRAMS = puma unicorn thin passenger passenger-config bundle rails systemd-analyze ruby wrk nginx haproxy caddy \
   curl sha256sum chromium slowhttptest ab python3 pebble nghttp h2load testssl openssl certutil wfuzz
-PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties systemd wrk nginx-light haproxy caddy \
+PACKAGES = puma unicorn thin passenger ruby-rack ruby-bundler ruby-railties ruby-actioncable systemd wrk nginx-light haproxy caddy \
   curl ca-certificates coreutils chromium slowhttptest apache2-utils python3 python3-venv \
   pebble nghttp2-client testssl.sh openssl libnss3-tools groff-base wfuzz
 
@@ -80,6 +80,7 @@ programs:
 	  PATH="$$PATH:/usr/sbin:/sbin" command -v $$program >/dev/null 2>&1 || missing="$$missing $$program"; \
 	done; \
 	ruby -e 'require "rack"' >/dev/null 2>&1 || missing="$$missing rack"; \
+	ruby -e 'require "action_cable"' >/dev/null 2>&1 || missing="$$missing action_cable"; \
 	[ -e $(PYTHON)/done ] || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing venv"; \
 	[ -z "$$missing" ] && exit 0; \
 	echo "missing:$$missing"; \

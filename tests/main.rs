@@ -26,6 +26,7 @@ mod files;
 mod forwarding;
 mod hold;
 mod http2;
+mod import;
 mod intermediary;
 mod keeper;
 mod kept;
