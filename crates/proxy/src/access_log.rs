@@ -1,6 +1,6 @@
 //! The access log: one line per request, collected per worker and written by a thread of its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,26 +55,30 @@ pub struct Entry<'a> {
 /// The access log of one worker.
 #[derive(Debug)]
 pub struct AccessLog {
-    format: AccessFormat,
+    format: Cell<AccessFormat>,
     lines: RefCell<Vec<u8>>,
-    sender: Option<LogSender>,
+    sender: RefCell<Option<LogSender>>,
 }
 
 impl AccessLog {
     /// A log that writes nothing.
     pub fn off() -> Self {
-        AccessLog { format: AccessFormat::Off, lines: RefCell::default(), sender: None }
+        AccessLog {
+            format: Cell::new(AccessFormat::Off),
+            lines: RefCell::default(),
+            sender: RefCell::default(),
+        }
     }
 
     /// A log in `format`, which must be decided (not `Auto`), written by `sender`'s thread.
     pub(crate) fn new(format: AccessFormat, sender: LogSender) -> Self {
-        AccessLog { format, lines: RefCell::default(), sender: Some(sender) }
+        AccessLog { format: Cell::new(format), lines: RefCell::default(), sender: RefCell::new(Some(sender)) }
     }
 
     /// Whether lines are written at all; nothing need be found out for them otherwise.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.sender.is_some() && self.format != AccessFormat::Off
+        self.format.get() != AccessFormat::Off
     }
 
     /// Adds the line of a request.
@@ -83,7 +87,7 @@ impl AccessLog {
             return;
         }
         let mut lines = self.lines.borrow_mut();
-        match self.format {
+        match self.format.get() {
             AccessFormat::Combined => combined(&mut lines, entry),
             AccessFormat::Line => line(&mut lines, entry),
             AccessFormat::Json | AccessFormat::Auto => json(&mut lines, entry),
@@ -95,10 +99,17 @@ impl AccessLog {
         }
     }
 
+    /// From now on lines go where those of `other` would; what has come together still goes where it was meant to.
+    pub fn replace(&self, other: AccessLog) {
+        self.flush();
+        self.format.set(other.format.get());
+        self.sender.replace(other.sender.take());
+    }
+
     /// Hands over what has come together.
     pub fn flush(&self) {
         let mut lines = self.lines.borrow_mut();
-        if let Some(sender) = &self.sender
+        if let Some(sender) = &*self.sender.borrow()
             && !lines.is_empty()
         {
             sender.lines(std::mem::take(&mut *lines));

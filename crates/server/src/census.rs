@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vestibule_config::Limits;
@@ -19,8 +19,8 @@ const SHARDS: usize = 64;
 /// The count, shared by all workers. Exact: a connection is in before it is served, and out when its task ends.
 #[derive(Debug)]
 pub(crate) struct Census {
-    most: usize,
-    most_of_network: u32,
+    most: AtomicUsize,
+    most_of_network: AtomicU32,
     total: AtomicUsize,
     /// Keyed anew in each process, so that nobody can choose addresses that collide.
     hasher: RandomState,
@@ -50,8 +50,8 @@ impl From<IpAddr> for Network {
 impl Census {
     pub(crate) fn new(limits: &Limits) -> Self {
         Census {
-            most: limits.connections as usize,
-            most_of_network: limits.connections_per_address,
+            most: AtomicUsize::new(limits.connections as usize),
+            most_of_network: AtomicU32::new(limits.connections_per_address),
             total: AtomicUsize::new(0),
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -60,9 +60,16 @@ impl Census {
         }
     }
 
+    /// From now on these limits hold. Who is in stays in.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        self.most.store(limits.connections as usize, Ordering::Relaxed);
+        self.most_of_network.store(limits.connections_per_address, Ordering::Relaxed);
+    }
+
     /// Counts one more connection, if there may be one.
     pub(crate) fn enter(&self) -> Result<(), Refusal> {
-        let one_more = |total: usize| (total < self.most).then_some(total + 1);
+        let most = self.most.load(Ordering::Relaxed);
+        let one_more = |total: usize| (total < most).then_some(total + 1);
         match self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
             Ok(_) => Ok(()),
             Err(_) => Err(Refusal::Full),
@@ -76,15 +83,16 @@ impl Census {
 
     /// By how many connections nine tenths of the limit are exceeded: from there on, idle ones make room.
     pub(crate) fn excess(&self) -> usize {
-        let spare = (self.most / 10).max(1);
-        self.total.load(Ordering::Relaxed).saturating_sub(self.most.saturating_sub(spare))
+        let most = self.most.load(Ordering::Relaxed);
+        let spare = (most / 10).max(1);
+        self.total.load(Ordering::Relaxed).saturating_sub(most.saturating_sub(spare))
     }
 
     /// Counts one more connection of `network`, if it may have one.
     pub(crate) fn enter_from(&self, network: Network) -> Result<(), Refusal> {
         let Some(mut shard) = self.shard(network) else { return Ok(()) };
         let count = shard.entry(network).or_insert(0);
-        if *count >= self.most_of_network {
+        if *count >= self.most_of_network.load(Ordering::Relaxed) {
             return Err(Refusal::Address);
         }
         *count += 1;
@@ -167,6 +175,22 @@ mod tests {
         census.leave();
         assert!(census.enter().is_ok());
         assert_eq!(census.enter(), Err(Refusal::Full));
+    }
+
+    #[test]
+    fn new_limits_hold_for_those_who_come_from_then_on() {
+        let census = census(1, 1);
+        assert!(census.enter().is_ok() && census.enter_from(network("192.0.2.1")).is_ok());
+        assert_eq!(census.enter(), Err(Refusal::Full));
+        census.set_limits(&Limits { connections: 2, connections_per_address: 2, ..Limits::default() });
+        assert!(census.enter().is_ok() && census.enter_from(network("192.0.2.1")).is_ok());
+        census.set_limits(&Limits { connections: 1, connections_per_address: 1, ..Limits::default() });
+        assert_eq!(census.enter(), Err(Refusal::Full));
+        assert_eq!(census.excess(), 2, "the idle among those who are in make room");
+        census.leave();
+        assert_eq!(census.enter(), Err(Refusal::Full));
+        census.leave();
+        assert!(census.enter().is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, fs};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -15,19 +16,39 @@ use vestibule_proxy::Rules;
 use vestibule_tls::Acceptor;
 use vestibule_upstream::{DetachedStream, Stream};
 
-/// A bound address: one socket for each worker, or one socket that they share.
+/// A bound address: one socket for each worker, or one socket that they share. When it goes, so do our own handles, and the name
+/// of a Unix socket if it is still ours.
 #[derive(Debug)]
 pub struct Bound {
+    id: ListenerId,
     sockets: Vec<Socket>,
     address: Address,
     settings: Arc<Settings>,
     acceptor: Option<Arc<Acceptor>>,
 }
 
+/// Tells a listener from every other of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListenerId(u64);
+
+impl ListenerId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        ListenerId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// What one worker has of a bound address.
 #[derive(Debug)]
 pub(crate) struct Share {
     socket: Socket,
+    terms: Terms,
+}
+
+/// By what a listener goes, as it is told to the workers.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) id: ListenerId,
     settings: Arc<Settings>,
     acceptor: Option<Arc<Acceptor>>,
 }
@@ -46,6 +67,12 @@ pub(crate) struct Manner {
 }
 
 impl Share {
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+impl Terms {
     pub(crate) fn manner(&self) -> Manner {
         let Settings { proxy_protocol, http2, redirect, tls, .. } = &*self.settings;
         let rules = Rules {
@@ -92,30 +119,95 @@ impl Bound {
     /// # Errors
     /// The kernel's; `AddrInUse` also when another program listens with `SO_REUSEPORT`, which the kernel would allow.
     pub fn bind(settings: &Settings, acceptor: Option<Arc<Acceptor>>, workers: usize) -> io::Result<Self> {
+        Bound::bind_beside(settings, acceptor, workers, &[])
+    }
+
+    /// The same, beside listeners of ours that are about to go, and may have the same port still.
+    pub(crate) fn bind_beside(
+        settings: &Settings,
+        acceptor: Option<Arc<Acceptor>>,
+        workers: usize,
+        leaving: &[&Bound],
+    ) -> io::Result<Self> {
         let (sockets, address) = match &settings.address {
-            ListenAddress::Tcp(address) => Bound::tcp(*address, settings, workers)?,
+            ListenAddress::Tcp(address) => Bound::tcp(*address, settings, workers, leaving)?,
             ListenAddress::Unix(path) => Bound::unix(path, settings)?,
         };
-        Ok(Bound { sockets, address, settings: Arc::new(settings.clone()), acceptor })
+        Ok(Bound { id: ListenerId::next(), sockets, address, settings: Arc::new(settings.clone()), acceptor })
     }
 
     fn tcp(
         mut address: SocketAddr,
         settings: &Settings,
         workers: usize,
+        leaving: &[&Bound],
     ) -> io::Result<(Vec<Socket>, Address)> {
-        if settings.reuse_port {
+        let is_beside = leaving.iter().any(|old| old.has_port(address.port()));
+        if is_beside {
+            // The kernel lets two have a port when both say so, whenever they do; nobody who connects finds nobody there.
+            leaving
+                .iter()
+                .filter(|old| old.has_port(address.port()))
+                .try_for_each(|old| old.share_port(true))?;
+        } else if settings.reuse_port {
             // Without the option, so that a stranger on the port is met with an error and not shared with.
             address = tcp_socket(address, false)?.local_addr()?.as_socket().unwrap_or(address);
         }
         let mut sockets = Vec::new();
         for _ in 0..if settings.reuse_port { workers } else { 1 } {
-            let socket = tcp_socket(address, settings.reuse_port)?;
-            socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
+            let socket = tcp_socket(address, settings.reuse_port || is_beside)?;
+            socket.listen(backlog(settings))?;
             address = socket.local_addr()?.as_socket().unwrap_or(address);
             sockets.push(socket);
         }
         Ok((sockets, Address::Tcp(address)))
+    }
+
+    /// Whether it listens at this TCP port, of whatever address.
+    fn has_port(&self, port: u16) -> bool {
+        matches!(self.address, Address::Tcp(address) if port != 0 && address.port() == port)
+    }
+
+    fn share_port(&self, is_shared: bool) -> io::Result<()> {
+        self.sockets.iter().try_for_each(|socket| socket.set_reuse_port(is_shared))
+    }
+
+    /// Those that it had to share its port with are gone, or stay after all: from now on as the settings say.
+    pub(crate) fn settle(&self) {
+        if let Address::Tcp(_) = self.address
+            && let Err(error) = self.share_port(self.settings.reuse_port)
+        {
+            tracing::debug!(listener = %self, %error, "SO_REUSEPORT");
+        }
+    }
+
+    /// Whether it can be the listener of `settings`, which then only go by other terms. Not if its socket's file is gone, or
+    /// another's: nobody finds it there.
+    pub(crate) fn suits(&self, settings: &Settings) -> bool {
+        let is_found = match &self.address {
+            Address::Tcp(_) => true,
+            Address::Unix(path, inode) => fs::metadata(path).is_ok_and(|found| found.ino() == *inode),
+        };
+        is_found
+            && self.settings.address == settings.address
+            && self.settings.reuse_port == settings.reuse_port
+    }
+
+    /// From now on it goes by these terms. A backlog that the kernel refuses stays as it was, and is told.
+    pub(crate) fn follow(&mut self, settings: &Settings, acceptor: Option<Arc<Acceptor>>) {
+        if settings.backlog != self.settings.backlog {
+            for socket in &self.sockets {
+                if let Err(error) = socket.listen(backlog(settings)) {
+                    tracing::warn!(listener = %self, %error, "the backlog stays as it was");
+                }
+            }
+        }
+        self.settings = Arc::new(settings.clone());
+        self.acceptor = acceptor;
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { id: self.id, settings: Arc::clone(&self.settings), acceptor: self.acceptor.clone() }
     }
 
     fn unix(path: &Path, settings: &Settings) -> io::Result<(Vec<Socket>, Address)> {
@@ -124,7 +216,7 @@ impl Bound {
         socket.bind(&SockAddr::unix(path)?)?;
         // As nginx does: who may reach the directory may connect.
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
-        socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
+        socket.listen(backlog(settings))?;
         let inode = fs::metadata(path)?.ino();
         Ok((vec![socket], Address::Unix(path.to_owned(), inode)))
     }
@@ -134,18 +226,15 @@ impl Bound {
         let count = self.sockets.len().max(1);
         (0..workers)
             .map(|worker| match self.sockets.get(worker % count) {
-                Some(socket) => Ok(Share {
-                    socket: socket.try_clone()?,
-                    settings: Arc::clone(&self.settings),
-                    acceptor: self.acceptor.clone(),
-                }),
+                Some(socket) => Ok(Share { socket: socket.try_clone()?, terms: self.terms() }),
                 None => Err(io::ErrorKind::NotFound.into()),
             })
             .collect()
     }
+}
 
-    /// Closes our own handles, and takes our Unix socket's name away if it is still ours.
-    pub(crate) fn close(self) {
+impl Drop for Bound {
+    fn drop(&mut self) {
         if let Address::Unix(path, inode) = &self.address
             && fs::metadata(path).is_ok_and(|metadata| metadata.ino() == *inode)
             && let Err(error) = fs::remove_file(path)
@@ -153,6 +242,10 @@ impl Bound {
             tracing::warn!(path = %path.display(), %error, "cannot remove our socket");
         }
     }
+}
+
+fn backlog(settings: &Settings) -> i32 {
+    i32::try_from(settings.backlog).unwrap_or(i32::MAX)
 }
 
 fn tcp_socket(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {

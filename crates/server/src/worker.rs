@@ -1,32 +1,23 @@
 //! A worker: one thread, one event loop, its connections.
 
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
-use vestibule_proxy::{Door, Peer, Worker};
-use vestibule_upstream::{Stream, deadline};
+use tokio::sync::{mpsc, watch};
+use vestibule_proxy::{Plan, Worker};
+use vestibule_upstream::deadline;
 
 use crate::census::Census;
-use crate::client_stream::ClientStream;
-use crate::connection::{self, ClientSide};
 use crate::house::House;
-use crate::linger::let_read;
-use crate::listener::{Listener, Manner, Share};
-use crate::refusal::Refusal;
+use crate::listener::Share;
+use crate::reception::{Reception, Reload};
 use crate::server::{Cut, Phase};
 
 /// Threads of a worker that wait for the disk in its place.
 const DISK_THREADS: usize = 4;
 
-/// Pause after an accept that failed for want of descriptors or memory: at once it would only fail again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Idle connections that are closed then: each gives back a descriptor.
-const ROOM_AFTER_FAILURE: usize = 16;
 /// Ticks between two reports of what was refused.
 const REPORT_TICKS: u32 = 100;
 
@@ -38,7 +29,8 @@ pub(crate) fn run(
     worker: Worker,
     shares: Vec<Share>,
     census: Arc<Census>,
-    phase: watch::Receiver<Phase>,
+    mut phase: watch::Receiver<Phase>,
+    mut reloads: mpsc::UnboundedReceiver<Reload>,
 ) -> io::Result<Cut> {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -47,24 +39,20 @@ pub(crate) fn run(
     let house = House::new(worker, census);
     let outcome = runtime.block_on(async {
         let ticking = Rc::clone(&house);
-        let mut memory = Memory { samples: vec![0; house.worker.plan().upstreams.len()], until_report: 0 };
+        let mut memory = Memory::of(house.worker.plan());
         tokio::task::spawn_local(deadline::sweep(move || tick(&ticking, &mut memory)));
-        let listeners: Vec<(Listener, Manner)> = shares
-            .into_iter()
-            .map(|share| {
-                let manner = share.manner();
-                Ok((Listener::new(share)?, manner))
-            })
-            .collect::<io::Result<_>>()?;
-        let accepting: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| tokio::task::spawn_local(accept(Rc::clone(&house), listener, phase.clone())))
-            .collect();
+        let mut reception = Reception::open(&house, shares)?;
         let mut cut = phase.clone();
         let drained = async {
-            for accepting in accepting {
-                let _ = accepting.await;
+            loop {
+                let reload = tokio::select! {
+                    biased;
+                    _ = phase.wait_for(|phase| *phase != Phase::Run) => break,
+                    Some(reload) = reloads.recv() => reload,
+                };
+                reception.obey(reload).await;
             }
+            reception.close().await;
             house.drain();
             deadline::wake_all();
             house.empty().await;
@@ -84,9 +72,25 @@ pub(crate) fn run(
 
 /// What a worker knows from one tick to the next.
 struct Memory {
-    /// The last sample of each upstream.
+    plan: Rc<Plan>,
+    /// The last sample of each upstream in it.
     samples: Vec<u32>,
     until_report: u32,
+}
+
+impl Memory {
+    fn of(plan: Rc<Plan>) -> Self {
+        Memory { samples: vec![0; plan.upstreams.len()], plan, until_report: 0 }
+    }
+
+    /// Goes on with another plan, and what is known of the upstreams that are in both.
+    fn follow(&mut self, plan: Rc<Plan>) {
+        let known = |upstream| self.plan.upstreams.iter().position(|known| Arc::ptr_eq(known, upstream));
+        let sample =
+            |upstream| known(upstream).and_then(|at| self.samples.get(at).copied()).unwrap_or_default();
+        self.samples = plan.upstreams.iter().map(sample).collect();
+        self.plan = plan;
+    }
 }
 
 /// What a worker does ten times a second; whether requests in flight are to be sampled.
@@ -99,79 +103,14 @@ fn tick(house: &House, memory: &mut Memory) -> bool {
     if house.worker.id == 0 && memory.until_report == 0 && house.report_refusals() {
         memory.until_report = REPORT_TICKS;
     }
+    let plan = house.worker.plan();
+    if !Rc::ptr_eq(&plan, &memory.plan) {
+        memory.follow(plan);
+    }
     let mut is_due = false;
-    for (upstream, last) in house.worker.plan().upstreams.iter().zip(&mut memory.samples) {
+    for (upstream, last) in memory.plan.upstreams.iter().zip(&mut memory.samples) {
         upstream.tidy(house.worker.id);
         is_due |= upstream.is_sample_due(last);
     }
     is_due
-}
-
-/// Accepts until it is time to drain; then takes what the kernel has accepted in our name, and stops listening.
-async fn accept(house: Rc<House>, (listener, manner): (Listener, Manner), mut phase: watch::Receiver<Phase>) {
-    let mut has_failed = false;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = phase.wait_for(|phase| *phase != Phase::Run) => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                has_failed = false;
-                welcome(&house, stream, address, &manner);
-            }
-            Err(error) if is_one_connections(&error) => {}
-            Err(error) => {
-                if !std::mem::replace(&mut has_failed, true) {
-                    tracing::error!(%error, "cannot accept connections");
-                }
-                house.idle.make_room(ROOM_AFTER_FAILURE);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    match listener.close() {
-        Ok(rest) => {
-            rest.into_iter().for_each(|(stream, address)| welcome(&house, stream, address, &manner));
-        }
-        Err(error) => tracing::warn!(%error, "cannot take over the last connections"),
-    }
-}
-
-/// Gives a connection a task of its own, or refuses it. This never waits: whatever there are too many of, accepting
-/// goes on.
-fn welcome(house: &Rc<House>, stream: Stream, address: Option<IpAddr>, manner: &Manner) {
-    let mut stream = ClientStream::from(stream);
-    let peer = Peer::new(address, &house.worker.plan().config.trusted_proxies);
-    // What has no address cannot have too many connections; a proxy speaks for many.
-    let counted = address.is_some() && !peer.is_trusted;
-    let admitted = if manner.proxy_protocol && !peer.is_trusted {
-        Err(Refusal::Untrusted)
-    } else {
-        house.place().and_then(|mut place| {
-            if counted {
-                place.count_address(peer.address)?;
-            }
-            Ok(place)
-        })
-    };
-    match admitted {
-        Ok(place) => {
-            let door = Door::plain(peer, Rc::clone(&manner.rules));
-            let client = ClientSide::new(door, manner, place);
-            tokio::task::spawn_local(connection::serve(Rc::clone(house), stream, client));
-        }
-        Err(refusal) => {
-            if let Some(refused) = house.refuse(&mut stream, &peer, refusal, manner.acceptor.is_none()) {
-                tokio::task::spawn_local(let_read(Rc::clone(house), stream, refused));
-            }
-        }
-    }
-}
-
-/// Errors that concern the connection that was about to be accepted, and not the listener (accept(2)).
-fn is_one_connections(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, NotConnected};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | InvalidInput | NotConnected)
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 use vestibule_config::{Server, UpstreamAddress};
 use vestibule_process::Life;
 
@@ -143,7 +144,8 @@ impl Lookout {
     pub(crate) async fn run(mut self) {
         let member = Arc::clone(&self.member);
         let (heard, mut outcomes) = mpsc::channel(1);
-        tokio::task::spawn_local(probes(Arc::clone(&member), heard));
+        let mut probing = JoinSet::new();
+        probing.spawn_local(probes(Arc::clone(&member), heard));
         if !self.state.is_ordered() {
             self.examine().await;
         }
@@ -521,6 +523,9 @@ async fn probes(member: Arc<Member>, heard: mpsc::Sender<Outcome>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if member.is_retired() && member.gate.in_flight() == 0 && !member.gate.is_waited_for() {
+            continue;
+        }
         let outcome = probe::probe(&member.target, &health, member.pool.count()).await;
         if heard.send(outcome).await.is_err() {
             return;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -53,6 +53,7 @@ pub(crate) struct Member {
     distrusted: AtomicU64,
     /// `Server`, as a number.
     server: AtomicU8,
+    is_retired: Arc<AtomicBool>,
     pub(crate) status: watch::Sender<Status>,
 }
 
@@ -64,6 +65,8 @@ pub(crate) struct Common {
     pub(crate) tally: Arc<Tally>,
     /// Counts the samples of the capacity that were asked for, of any of them.
     pub(crate) sampled: Arc<AtomicU32>,
+    /// No further request will come.
+    pub(crate) is_retired: Arc<AtomicBool>,
     pub(crate) workers: usize,
 }
 
@@ -123,6 +126,7 @@ impl Member {
             generation: AtomicU64::new(1),
             distrusted: AtomicU64::new(0),
             server: AtomicU8::new(0),
+            is_retired: Arc::clone(&common.is_retired),
             status: watch::Sender::new(Status::starting(config.server)),
             label: (!is_alone).then(|| text.into()),
             address: place.address,
@@ -223,12 +227,18 @@ impl Member {
         let is_distrusted = self.distrusted.load(Ordering::Relaxed) == connection.generation;
         if is_current
             && !is_distrusted
+            && !self.is_retired()
             && self.keeps_connections()
             && self.pool.connections() <= self.gate.cap()
         {
             connection.finish_answer();
             self.pool.put(worker, connection);
         }
+    }
+
+    /// Whether no further request will come to its upstream.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
     }
 
     /// The application sent more than its answer's length. What came with the answer is thrown away; the next time

@@ -85,7 +85,7 @@ impl Monitor {
         Lookout::new(member, self.wish.subscribe(), Arc::clone(&self.news), is_late)
     }
 
-    /// Runs for ever.
+    /// Runs for ever; all that it has begun ends when this is dropped.
     pub async fn run(mut self) {
         for lookout in std::mem::take(&mut self.ready) {
             self.start(lookout);

@@ -82,6 +82,14 @@ impl Pool {
         self.stack(worker).push(Idle { connection, since: Instant::now() });
     }
 
+    /// Closes all idle connections, of all workers.
+    pub(crate) fn clear(&self) {
+        for worker in 0..self.stacks.len() {
+            let gone = std::mem::take(&mut *self.stack(worker));
+            self.idle.fetch_sub(gone.len() as u32, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a connection about to be made.
     pub(crate) fn count(&self) -> Counted {
         self.connections.fetch_add(1, Ordering::Relaxed);

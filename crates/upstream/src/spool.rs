@@ -6,8 +6,8 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use rustix::io::{ReadWriteFlags, preadv2};
@@ -19,8 +19,9 @@ pub const PIECE: usize = 64 * 1024;
 /// Where bodies go that memory does not take: one for the process.
 #[derive(Debug)]
 pub struct Store {
-    directory: PathBuf,
-    most: u64,
+    /// Asked for only where a file is made, by a thread that may wait.
+    directory: Mutex<PathBuf>,
+    most: AtomicU64,
     used: AtomicU64,
 }
 
@@ -42,10 +43,25 @@ impl Store {
     /// The store that `settings` describes. Nothing is created before the first body needs it.
     pub fn new(settings: &vestibule_config::Disk) -> Arc<Self> {
         Arc::new(Store {
-            directory: settings.directory.clone(),
-            most: settings.most,
+            directory: Mutex::new(settings.directory.clone()),
+            most: AtomicU64::new(settings.most),
             used: AtomicU64::new(0),
         })
+    }
+
+    /// From now on as `settings` say. Bodies that are on disk stay where they are, and count.
+    pub fn follow(&self, settings: &vestibule_config::Disk) {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&settings.directory);
+        self.most.store(settings.most, Ordering::Relaxed);
+    }
+
+    /// A copy: nobody is to wait for a lock that somebody keeps while a disk hangs.
+    fn directory(&self) -> PathBuf {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// Bytes on disk, of all bodies together.
@@ -56,12 +72,12 @@ impl Store {
 
     /// Whether so many bytes would find room now.
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.most
+        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.most()
     }
 
     fn reserve(&self, bytes: u64) -> Result<(), SpoolError> {
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|total| *total <= self.most)
+            used.checked_add(bytes).filter(|total| *total <= self.most())
         });
         taken.map(drop).map_err(|_| SpoolError::Budget)
     }
@@ -237,7 +253,7 @@ fn read_from_memory(file: &File, buffer: &mut [u8], offset: u64) -> usize {
 /// Runs on a thread that may wait.
 fn write(bytes: Vec<u8>, file: Option<Arc<File>>, store: &Store, at: u64) -> Done {
     let written = bytes.len() as u64;
-    let opened = file.map_or_else(|| tempfile::tempfile_in(&store.directory).map(Arc::new), Ok);
+    let opened = file.map_or_else(|| tempfile::tempfile_in(store.directory()).map(Arc::new), Ok);
     match opened {
         Ok(file) => {
             let outcome = file.write_all_at(&bytes, at);
@@ -260,6 +276,24 @@ mod tests {
     async fn read(spool: &mut Spool, offset: u64) -> Vec<u8> {
         spool.read(offset, Vec::new());
         std::future::poll_fn(|cx| spool.poll(cx)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn follows_other_settings_and_counts_what_is_there() {
+        let (first, store) = store(100);
+        let mut spool = Spool::new(&store);
+        spool.write(vec![1; 60]).await.unwrap();
+        let second = tempfile::tempdir().unwrap();
+        let settings = |most| vestibule_config::Disk { directory: second.path().to_owned(), most };
+        store.follow(&settings(70));
+        assert!(!store.has_room(20) && store.has_room(10));
+        drop(first);
+        store.follow(&settings(200));
+        let mut other = Spool::new(&store);
+        other.write(vec![2; 80]).await.unwrap();
+        assert_eq!(store.used(), 140);
+        drop((spool, other));
+        assert_eq!(store.used(), 0);
     }
 
     #[tokio::test]

@@ -85,6 +85,7 @@ impl Upstream {
             line: Line::new(config.hold.requests, config.hold.memory),
             tally: Arc::new(Tally::default()),
             sampled: Arc::new(AtomicU32::new(0)),
+            is_retired: Arc::default(),
             workers,
         };
         let is_alone = config.only_address().is_some();
@@ -206,6 +207,14 @@ impl Upstream {
     /// Whether all its members take a chunked body apart.
     pub fn takes_chunks(&self) -> bool {
         self.all(Member::takes_chunks)
+    }
+
+    /// No further request will come: those that there are, also in line, get their answers, and no connection is kept for others.
+    /// Its [`Monitor`](crate::Monitor) is needed until the last of them has ended.
+    pub fn retire(&self) {
+        self.common.is_retired.store(true, Ordering::Relaxed);
+        // One that is put there at this moment stays until this is called again, or the upstream goes.
+        self.each(|member| member.pool.clear());
     }
 
     /// Closes what need not stay open of this worker's idle connections. For the worker's clock.
