@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
+use vestibule_config::Process;
 
+use crate::keeper::{Adjust, Surroundings};
 use crate::output::{Line, Output};
 use crate::status::Status;
 
@@ -72,19 +74,30 @@ pub struct Handle {
     asks: mpsc::Sender<Ask>,
     status: watch::Receiver<Status>,
     output: Option<Output>,
+    adjust: Adjust,
 }
 
 impl Handle {
     /// For whoever takes the commands from the other end of `asks`, and writes the status.
     #[must_use]
     pub fn new(asks: mpsc::Sender<Ask>, status: watch::Receiver<Status>) -> Self {
-        Handle { asks, status, output: None }
+        Handle { asks, status, output: None, adjust: Adjust::of_nobody() }
     }
 
     /// The same, with what the application writes.
     #[must_use]
     pub fn with_output(self, output: Output) -> Self {
         Handle { output: Some(output), ..self }
+    }
+
+    pub(crate) fn adjusted_by(self, adjust: Adjust) -> Self {
+        Handle { adjust, ..self }
+    }
+
+    /// Has its keeper go by other settings, of the same name, as soon as it is not in the middle of something. None of them restarts
+    /// the application.
+    pub fn adjust(&self, process: Process, around: Surroundings) {
+        self.adjust.to(process, around);
     }
 
     /// The last `count` lines that it wrote since it was started, oldest first; see [`Output::recent`]. None without an output.

@@ -5,6 +5,7 @@
 //! [`watch`](Keeper::watch). A task may be dropped at any of its waits, when a command comes that is stronger. So no task
 //! trusts what the one before it left behind: each looks at the world first.
 
+mod adjust;
 mod app;
 mod crash_loop;
 mod desk;
@@ -19,6 +20,8 @@ mod successor;
 mod trouble;
 mod watch;
 mod workers;
+
+pub(crate) use adjust::Adjust;
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -39,6 +42,7 @@ use crate::output::Output;
 use crate::status::{Failure, Phase, Release, Status, Wish};
 use crate::traffic::Traffic;
 
+use adjust::Settings;
 use app::App;
 use desk::{Desk, Taken};
 use fallen::Fallen;
@@ -65,7 +69,7 @@ pub struct Surroundings {
     pub turn: Arc<Semaphore>,
 }
 
-/// How Vestibule ends, for its applications.
+/// How a keeper ends, for its application: mostly with Vestibule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Each as its `on_exit` says.
@@ -76,6 +80,17 @@ pub enum Ending {
     Leave,
     /// The same; and the second of two that replace each other does not get the time to end.
     LeaveAtOnce,
+    /// It is kept no more, while Vestibule goes on: as its `on_exit` says, after what is under way with it.
+    Dismissed,
+    /// It is kept no more, and goes on, after what is under way with it.
+    HandedOver,
+}
+
+impl Ending {
+    /// Whether the keeper is to end now, where it does this: a restart is not cut in the middle because a configuration changed.
+    fn is_due(self, task: &Task) -> bool {
+        !matches!(self, Ending::Dismissed | Ending::HandedOver) || *task == Task::Watch
+    }
 }
 
 /// Keeps one application.
@@ -86,6 +101,8 @@ pub struct Keeper<T> {
     traffic: T,
     status: channel::Sender<Status>,
     asks: Option<mpsc::Receiver<Ask>>,
+    /// Other settings, when there are any.
+    settings: channel::Receiver<Option<Settings>>,
     wish: Rc<Cell<Wish>>,
     /// The application, as far as it is known.
     app: Option<App>,
@@ -136,6 +153,7 @@ impl<T: Traffic> Keeper<T> {
         let wish = if process.is_started { Wish::Up } else { Wish::Alone };
         let (status, seen) = channel::channel(Status::new(&process.name, process.is_owned(), wish));
         let (asks, received) = mpsc::channel(MOST_ASKS);
+        let (adjust, settings) = Adjust::new();
         let keeper = Keeper {
             flapping: Flapping::new(&process.flapping),
             alerts: process.alert.as_ref().map(|command| Alert::start(&process.name, command)).transpose()?,
@@ -146,6 +164,7 @@ impl<T: Traffic> Keeper<T> {
             traffic,
             status,
             asks: Some(received),
+            settings,
             wish: Rc::new(Cell::new(wish)),
             app: None,
             second: None,
@@ -155,7 +174,7 @@ impl<T: Traffic> Keeper<T> {
             good: None,
             process,
         };
-        let handle = Handle::new(asks, seen).with_output(keeper.output.clone());
+        let handle = Handle::new(asks, seen).with_output(keeper.output.clone()).adjusted_by(adjust);
         Ok((keeper, handle))
     }
 
@@ -166,7 +185,11 @@ impl<T: Traffic> Keeper<T> {
         let mut desk = Desk::new(asks, wish);
         let mut counts = pin!(show_counts(self.traffic.clone(), self.status.clone()));
         let status = self.status.clone();
+        let mut settings = self.settings.clone();
         loop {
+            if let Some(Settings { process, around }) = settings.borrow_and_update().clone() {
+                self.adjust(process, around, &desk);
+            }
             let task = match desk.next() {
                 Some(task) => {
                     if matches!(task, Task::Start | Task::Restart(Reason::Asked)) {
@@ -183,7 +206,8 @@ impl<T: Traffic> Keeper<T> {
                 loop {
                     tokio::select! {
                         biased;
-                        _ = ending.wait_for(Option::is_some) => break None,
+                        _ = ending.wait_for(|how| how.is_some_and(|how| how.is_due(&task))) => break None,
+                        Ok(()) = settings.changed(), if task == Task::Watch => break None,
                         (outcome, noticed) = &mut flow => {
                             next = noticed;
                             break outcome;
@@ -252,7 +276,7 @@ impl<T: Traffic> Keeper<T> {
 
     /// Vestibule ends.
     async fn end(&mut self, how: Ending, ending: &mut channel::Receiver<Option<Ending>>) {
-        let is_left = matches!(how, Ending::Leave | Ending::LeaveAtOnce);
+        let is_left = matches!(how, Ending::Leave | Ending::LeaveAtOnce | Ending::HandedOver);
         let is_stopped = !is_left && self.process.on_exit == OnExit::Stop;
         // Alone because somebody wanted it so, and not because nobody says how to start it.
         let is_alone = self.wish.get() == Wish::Alone && self.process.is_started;

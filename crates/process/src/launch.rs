@@ -228,7 +228,7 @@ impl Launch {
             directory,
             identity: resolved.identity,
             limits,
-            output: self.output.as_ref().and_then(Output::own_file).map(Path::to_owned),
+            output: self.output.as_ref().and_then(Output::own_file),
             has_lifeline: self.has_lifeline,
         })
     }

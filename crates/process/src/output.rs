@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
@@ -53,8 +53,8 @@ pub struct Output {
 struct Shared {
     /// The file that is followed: NAME.out.
     followed: PathBuf,
-    /// The operator's file.
-    own: Option<PathBuf>,
+    /// The operator's file, from the next start on.
+    own: Mutex<Option<PathBuf>>,
     asks: SyncSender<Ask>,
     lost: Arc<AtomicU64>,
 }
@@ -63,6 +63,8 @@ struct Shared {
 enum Ask {
     /// The application is about to start: what comes from here on is its. The file, if it was opened anew.
     Start(Option<File>, SyncSender<()>),
+    /// What starts from here on writes to this file of the operator's, or to ours.
+    Own(Option<PathBuf>),
     /// The last lines since the start.
     Lines(usize, oneshot::Sender<Vec<Line>>),
 }
@@ -75,10 +77,7 @@ impl Output {
     /// [`Error::Output`] when there is no thread to be had.
     pub fn new(name: &str, directory: &Path, to: &Destination) -> Result<Self, Error> {
         let followed = directory.join(format!("{}.out", name.replace('/', "_")));
-        let own = match to {
-            Destination::Log => None,
-            Destination::File(path) => Some(path.clone()),
-        };
+        let own = own_of(to);
         let lost = Arc::new(AtomicU64::new(0));
         let (asks, asked) = sync_channel(ASKS);
         // It is there if a Vestibule before us started an application that lives.
@@ -87,9 +86,9 @@ impl Output {
         let own_of_thread = own.clone();
         std::thread::Builder::new()
             .name("output".to_owned())
-            .spawn(move || follow(follower, own_of_thread.as_deref(), &asked))
+            .spawn(move || follow(follower, own_of_thread, &asked))
             .map_err(|source| Error::Output { path: followed.clone(), source })?;
-        Ok(Output { shared: Arc::new(Shared { followed, own, asks, lost }) })
+        Ok(Output { shared: Arc::new(Shared { followed, own: Mutex::new(own), asks, lost }) })
     }
 
     /// Bytes that were left out of our log, because more came than can be passed on.
@@ -139,6 +138,7 @@ impl Output {
             }
         };
         let (done, wait) = sync_channel(1);
+        let _ = self.shared.asks.try_send(Ask::Own(self.own_file()));
         if self.shared.asks.try_send(Ask::Start(followed, done)).is_ok() {
             // The thread may be stuck: then lines of the last start may count to this one.
             let _ = wait.recv_timeout(PATIENCE);
@@ -147,8 +147,20 @@ impl Output {
     }
 
     /// The operator's file, for the launcher to open with the rights of the application.
-    pub(crate) fn own_file(&self) -> Option<&Path> {
-        self.shared.own.as_deref()
+    pub(crate) fn own_file(&self) -> Option<PathBuf> {
+        self.shared.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From its next start on the application's output goes there.
+    pub(crate) fn redirect(&self, to: &Destination) {
+        *self.shared.own.lock().unwrap_or_else(PoisonError::into_inner) = own_of(to);
+    }
+}
+
+fn own_of(to: &Destination) -> Option<PathBuf> {
+    match to {
+        Destination::Log => None,
+        Destination::File(path) => Some(path.clone()),
     }
 }
 
@@ -191,22 +203,23 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 /// The thread: passes on what comes, until nobody asks any more.
-fn follow(mut follower: Follower, own: Option<&Path>, asked: &Receiver<Ask>) {
+fn follow(mut follower: Follower, mut own: Option<PathBuf>, asked: &Receiver<Ask>) {
     let mut pause = LONG;
-    let mut start_of_own = own.map_or(0, tail::length);
+    let mut start_of_own = own.as_deref().map_or(0, tail::length);
     let (mut complained, mut said) = (None::<Instant>, 0);
     loop {
         match asked.recv_timeout(pause) {
+            Ok(Ask::Own(path)) => own = path,
             Ok(Ask::Start(file, done)) => {
                 follower.catch_up();
                 follower.begin(file);
-                start_of_own = own.map_or(0, tail::length);
+                start_of_own = own.as_deref().map_or(0, tail::length);
                 let _ = done.try_send(());
             }
             Ok(Ask::Lines(count, answer)) => {
                 follower.catch_up();
                 let mut lines = follower.lines();
-                lines.extend(own.map(|path| lines_of_own(path, start_of_own)).unwrap_or_default());
+                lines.extend(own.as_deref().map(|path| lines_of_own(path, start_of_own)).unwrap_or_default());
                 lines.drain(..lines.len().saturating_sub(count));
                 let _ = answer.send(lines);
             }

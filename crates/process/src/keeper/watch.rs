@@ -86,6 +86,28 @@ impl Watched {
         }
     }
 
+    /// Goes by other settings. What is watched as before goes on with what it has seen.
+    pub(super) fn follow(&mut self, before: &Process, process: &Process, answers: u64) {
+        let new = Watched::new(process);
+        if before.memory != process.memory {
+            (self.memory, self.reading) = (new.memory, None);
+        }
+        if before.cpu != process.cpu {
+            (self.cpu, self.judges_cpu) = (new.cpu, new.judges_cpu);
+        }
+        if before.answer != process.answer {
+            (self.answers, self.asked) = (new.answers, None);
+        }
+        if before.cycle != process.cycle {
+            self.cycle = new.cycle;
+            if let Some(cycle) = &mut self.cycle {
+                cycle.begin(Instant::now(), answers);
+            }
+        }
+        // The PID file may be another.
+        (self.lost_pid_file, self.misses_pid_file) = (None, false);
+    }
+
     /// Another life of the application begins.
     pub(super) fn begin(&mut self, answers: u64) {
         let is_for_memory = std::mem::take(&mut self.is_for_memory);
