@@ -12,6 +12,7 @@ mod error;
 mod order;
 mod pair;
 mod problem;
+mod recipients;
 mod record;
 mod renewal;
 pub mod schedule;
@@ -19,4 +20,5 @@ mod store;
 mod transport;
 
 pub use error::Error;
+pub use recipients::Recipients;
 pub use renewal::Renewal;

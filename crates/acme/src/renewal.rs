@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest::{SHA256, digest};
 use instant_acme::Error as Protocol;
 use vestibule_config::Acme;
-use vestibule_tls::{Certificates, Challenges, Source};
+use vestibule_tls::{Certificates, Challenges};
 
 use crate::attempts::{Advice, DAY, HOUR, Reached, Seconds};
 use crate::order::Wanted;
 use crate::pair::{ENDING, Pair, others, read};
+use crate::recipients::Recipients;
 use crate::record::{Journal, Record, now, seconds};
 use crate::schedule::{Decision, Pace, Situation, Why, decide};
 use crate::store::{self, Store};
@@ -32,7 +33,7 @@ pub struct Renewal {
     store: Store,
     record: Record,
     challenges: Arc<Challenges>,
-    listeners: Vec<Arc<Certificates>>,
+    recipients: Recipients,
     pace: Pace,
     /// Made when it is needed: reading the system's roots takes a while.
     transport: Option<Transport>,
@@ -57,7 +58,7 @@ impl Renewal {
             store,
             settings,
             challenges: Arc::clone(challenges),
-            listeners: Vec::new(),
+            recipients: Recipients::default(),
             pace: Pace::default(),
             transport: None,
             held: None,
@@ -82,8 +83,14 @@ impl Renewal {
     }
 
     /// Gives the certificate to `listener` too, now and whenever there is another.
-    pub fn give_to(&mut self, listener: Arc<Certificates>) {
-        self.listeners.push(listener);
+    pub fn give_to(&self, listener: Arc<Certificates>) {
+        self.recipients.add(listener);
+    }
+
+    /// Who is given the certificate: they may change while it is kept.
+    #[must_use]
+    pub fn recipients(&self) -> Recipients {
+        self.recipients.clone()
     }
 
     /// Whether the store of `settings` can be used, and what they name can be read. Makes the store's directories. Blocks.
@@ -402,9 +409,7 @@ impl Renewal {
     }
 
     fn take(&mut self, pair: Pair, stamp: Option<store::Stamp>) {
-        for listener in &self.listeners {
-            listener.replace(Source::Acme, vec![Arc::clone(&pair.certificate)]);
-        }
+        self.recipients.give(vec![Arc::clone(&pair.certificate)]);
         self.held = Some(pair);
         self.stamp = stamp;
     }
@@ -431,9 +436,7 @@ impl Renewal {
             tracing::warn!(names, "serving a certificate that nobody vouches for, until the first comes");
         }
         if !serve.is_empty() {
-            for listener in &self.listeners {
-                listener.replace(Source::Acme, serve.clone());
-            }
+            self.recipients.give(serve);
         }
     }
 

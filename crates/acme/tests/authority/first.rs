@@ -51,7 +51,7 @@ async fn listeners_of_one_certificate_all_have_it() {
     let mut site = Site::new(&["example.com"], &BOTH).await;
     let _authority = site.authority();
     let other = acceptor(&site.settings, &site.challenges);
-    let mut renewal = site.renewal();
+    let renewal = site.renewal();
     assert!(renewal.is_for(&site.settings));
     renewal.give_to(Arc::clone(other.certificates()));
     let issued = site.issued(renewal, None).await;
