@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use crate::address::LONGEST_PATH;
 use crate::document::{Reader, Section};
@@ -15,6 +15,15 @@ use crate::upstream::ReadUpstream;
 use crate::value;
 
 const EXAMPLE: &str = "/run/vestibule/control.sock";
+
+/// The control socket that a configuration names, whatever is wrong with the rest of it; for who wants to reach the Vestibule that
+/// runs, and tell it of that file.
+#[must_use]
+pub fn control_socket_in(text: &str) -> Option<PathBuf> {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let control = document.get_ref().get("control")?.get_ref().as_table()?;
+    value::path(control.get("socket")?.get_ref(), EXAMPLE).ok()
+}
 
 /// What is written, and where the path of the socket is, if it is.
 pub(crate) fn read(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::model::{
     Access, AccessFormat, Balance, Buffer, Coding, Compress, Config, Disk, Dns, FieldChanges, Fields, Files,
-    Health, Hold, Limits, Links, ListenAddress, Listener, Log, LogOutput, Member, Route, RouteId,
+    Health, Hold, Limits, Links, ListenAddress, Listener, Log, LogOutput, Member, Reload, Route, RouteId,
     RouteTimeouts, Server, Split, Step, Timeouts, Upstream, UpstreamAddress, UpstreamId,
 };
 use crate::places::Places;
@@ -43,6 +43,7 @@ impl Config {
             workers: workers(),
             processes: vec![Process::adopted(UpstreamId(0), &upstream)],
             control: Control::default(),
+            reload: Reload::default(),
             listeners: vec![Listener::default()],
             upstreams: vec![upstream],
             routes: Routes::all_to(RouteId(0)),

@@ -51,6 +51,7 @@ mod variables;
 mod warning;
 mod web_server;
 
+pub use control::control_socket_in;
 pub use environment::check_environment;
 pub use error::Error;
 pub use model::*;

@@ -11,7 +11,7 @@ use crate::document::{Reader, Section};
 use crate::error_page::{self, WrittenPage};
 use crate::fields;
 use crate::listener::{self, refuse_forwarding_to_ourselves, refuse_headers_of_nobody};
-use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput};
+use crate::model::{AccessFormat, Config, Disk, Limits, Log, LogOutput, Reload};
 use crate::places::{Places, TablePlaces, TlsPlaces};
 use crate::problem::Problem;
 use crate::process;
@@ -74,6 +74,7 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
     let processes = process::read_all(reader, &top, &upstreams);
     let (control, control_socket) =
         control::read(reader, top.section("control", "in [control]"), &listeners, &upstreams);
+    let reload = reload(top.section("reload", "in [reload]"));
 
     // Read before everything else.
     top.value("include");
@@ -99,6 +100,7 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
         workers,
         processes: processes.into_iter().map(|process| process.meaning).collect(),
         control,
+        reload,
         listeners: listeners.into_iter().map(|listener| listener.meaning).collect(),
         upstreams,
         routes,
@@ -167,6 +169,12 @@ fn disk(section: Section<'_>) -> (Disk, Option<std::ops::Range<usize>>) {
     let (directory, span) =
         directory.map_or((default.directory, None), |found| (found.value, Some(found.span)));
     (Disk { directory, most }, span)
+}
+
+fn reload(section: Section<'_>) -> Reload {
+    let reload = Reload { watch: section.or("watch", Reload::default().watch, value::boolean) };
+    section.finish();
+    reload
 }
 
 fn log(section: Section<'_>) -> (Log, Option<std::ops::Range<usize>>) {

@@ -58,6 +58,8 @@ pub struct Config {
     pub processes: Vec<Process>,
     /// How Vestibule is told what to do.
     pub control: Control,
+    /// When the configuration is read anew.
+    pub reload: Reload,
     /// Where addresses and paths are written, so that what goes wrong with them later names its line too.
     pub places: Places,
 }
@@ -376,6 +378,13 @@ pub enum PageKind {
     Json,
     /// `text/plain; charset=utf-8`
     Text,
+}
+
+/// `[reload]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// Whether the files of the configuration are watched, and read anew when they change. Default false.
+    pub watch: bool,
 }
 
 /// `[log]`

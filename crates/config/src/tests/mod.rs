@@ -83,4 +83,5 @@ fn assert_same(one: &Config, other: &Config) {
     assert_eq!(one.log, other.log);
     assert_eq!(one.processes, other.processes);
     assert_eq!(one.control, other.control);
+    assert_eq!(one.reload, other.reload);
 }

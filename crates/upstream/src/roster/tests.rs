@@ -22,6 +22,7 @@ fn upstream() -> Common {
         line: crate::gate::Line::new(10, 10),
         tally: std::sync::Arc::default(),
         sampled: std::sync::Arc::default(),
+        is_retired: std::sync::Arc::default(),
         workers: 1,
     }
 }
