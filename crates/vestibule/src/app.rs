@@ -20,7 +20,7 @@ use vestibule_process::{Phase, Status, Wish};
 use crate::command::find_config;
 use crate::control::Place;
 use crate::control::protocol::{Entry, MOST_LINES, Reply, Request, Source, Verb};
-use connection::Connection;
+pub(crate) use connection::Connection;
 use measure::{clean, stamp};
 
 /// Longest silence of a Vestibule that has something to say.
@@ -151,7 +151,7 @@ struct At {
 
 /// Why there is no answer, or none that is good.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+pub(crate) enum Problem {
     #[error("{0}")]
     Failed(String),
     #[error("{0}")]
@@ -166,7 +166,7 @@ enum Problem {
 
 /// The exit status, by what it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
+pub(crate) enum Exit {
     Done = 0,
     Failed = 1,
     Refused = 2,
@@ -175,7 +175,7 @@ enum Exit {
 }
 
 /// Where the answer goes.
-struct Voice<'w> {
+pub(crate) struct Voice<'w> {
     out: &'w mut dyn Write,
     err: &'w mut dyn Write,
 }
@@ -186,15 +186,28 @@ struct Voice<'w> {
 /// A configuration that cannot be read.
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let places = options.action.at().places()?;
+    speak(async |voice| perform(&options.action, &places, voice).await)
+}
+
+/// Does something at a control socket, and says what came of it on our own output.
+///
+/// # Errors
+/// Where there is no event loop to be had.
+pub(crate) fn speak(
+    act: impl AsyncFnOnce(&mut Voice<'_>) -> Result<Exit, Problem>,
+) -> anyhow::Result<ExitCode> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let mut voice = Voice { out: &mut io::stdout(), err: &mut io::stderr() };
-    let exit = runtime.block_on(perform(&options.action, &places, &mut voice));
+    let exit = runtime.block_on(async {
+        let done = act(&mut voice).await;
+        exit_of(done, &mut voice)
+    });
     Ok(ExitCode::from(exit as u8))
 }
 
 /// Does what is asked at the first of `places` where a Vestibule is, and says what came of it.
-async fn perform(action: &Action, places: &[PathBuf], voice: &mut Voice<'_>) -> Exit {
-    let done = match action {
+async fn perform(action: &Action, places: &[PathBuf], voice: &mut Voice<'_>) -> Result<Exit, Problem> {
+    match action {
         Action::Start(order) => order::give(Verb::Start, order, places, voice).await,
         Action::Stop(order) => order::give(Verb::Stop, order, places, voice).await,
         Action::Restart(order) => order::give(Verb::Restart, order, places, voice).await,
@@ -203,7 +216,11 @@ async fn perform(action: &Action, places: &[PathBuf], voice: &mut Voice<'_>) -> 
         Action::Status(look) => status(look, places, voice).await,
         Action::Log(log) => show_log(log, places, voice).await,
         Action::Quit(quit) => order::quit(&quit.wait, places, voice).await,
-    };
+    }
+}
+
+/// The exit status, after the problem is told, if there is one.
+fn exit_of(done: Result<Exit, Problem>, voice: &mut Voice<'_>) -> Exit {
     let problem = match done {
         Ok(exit) => return exit,
         // Whoever read it has seen enough (`vestibule app log | head`).
@@ -308,13 +325,18 @@ fn control_of(file: &Path) -> Result<Option<PathBuf>, vestibule_config::Error> {
 
 impl Voice<'_> {
     /// One value of JSON in one line.
-    fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Problem> {
+    pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Problem> {
         serde_json::to_writer(&mut *self.out, value).map_err(io::Error::from)?;
         Ok(writeln!(self.out)?)
     }
 
+    /// One line for people.
+    pub(crate) fn line(&mut self, words: &impl std::fmt::Display) -> Result<(), Problem> {
+        Ok(writeln!(self.out, "{words}")?)
+    }
+
     /// That nobody may be there to hear it is no failure.
-    fn complain(&mut self, words: &impl std::fmt::Display) {
+    pub(crate) fn complain(&mut self, words: &impl std::fmt::Display) {
         let _ = writeln!(self.err, "vestibule: {words}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{app, check, completions, demo, explain, import, man, run};
+use crate::{app, check, completions, demo, explain, import, man, reload, run};
 
 /// Public front-end of a Ruby Rack application: forwards HTTP to its Unix socket and loses nothing while it restarts.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Schema,
     /// Ask the Vestibule that runs here about its applications, and start, stop or restart them.
     App(app::Options),
+    /// Have the Vestibule that runs here read its configuration anew, without closing a connection.
+    Reload(reload::Options),
     /// Start an application, serve it to the public, and end with it.
     Run(run::Options),
     /// Show what Vestibule does: a small application of its own, restarted every few seconds, and a page to look at.

@@ -26,6 +26,8 @@ pub(crate) use claim::{Claim, Unclaimed};
 pub(crate) use place::{Place, VARIABLE};
 pub(crate) use quit::Quit;
 
+use crate::keep::Handles;
+use crate::reload::Reloads;
 use protocol::{Kind, Reply};
 use session::Session;
 
@@ -63,9 +65,11 @@ pub(crate) async fn open(place: &Place) -> Result<Option<Claim>, Unclaimed> {
 /// Who answers at the control socket.
 pub(crate) struct Server {
     /// The applications, in the order of the configuration.
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) handles: Handles,
     /// Asked when somebody wants Vestibule to end.
     pub(crate) quit: Quit,
+    /// Asked when somebody wants the configuration to be read anew.
+    pub(crate) reloads: Reloads,
 }
 
 /// The connections whose request has not come yet, oldest first.
@@ -112,10 +116,11 @@ impl Server {
     /// # Errors
     /// When there are none.
     fn choose(&self, name: Option<&str>) -> Result<Vec<Handle>, Reply> {
-        let names: Vec<String> = self.handles.iter().map(|handle| handle.status().name).collect();
-        let Some(name) = name else { return Ok(self.handles.clone()) };
+        let handles = self.handles.borrow().clone();
+        let names: Vec<String> = handles.iter().map(|handle| handle.status().name).collect();
+        let Some(name) = name else { return Ok(handles) };
         let choose = |is_meant: &dyn Fn(&str) -> bool| -> Vec<Handle> {
-            let chosen = self.handles.iter().zip(&names).filter(|(_, known)| is_meant(known));
+            let chosen = handles.iter().zip(&names).filter(|(_, known)| is_meant(known));
             chosen.map(|(handle, _)| handle.clone()).collect()
         };
         let exact = choose(&|known| known == name);

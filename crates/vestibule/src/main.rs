@@ -13,10 +13,13 @@ mod keep;
 mod logging;
 mod man;
 mod measures;
+mod reload;
 mod run;
 mod schema;
 mod serve;
+mod site;
 mod tls;
+mod upstreams;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
             | Command::Import(_)
             | Command::Launch
             | Command::Man(_)
+            | Command::Reload(_)
             | Command::Schema
     );
     // Written to the end when this function ends.
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Command::Man(options) => man::run(&options),
         Command::Schema => schema::run(),
         Command::App(options) => app::run(options),
+        Command::Reload(options) => reload::run(&options),
         Command::Run(options) => run::run(options),
         Command::Demo(options) => demo::run(options),
         Command::DemoApp(places) => demo::run_app(&places),

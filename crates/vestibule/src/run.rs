@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use vestibule_config::{Config, ListenAddress, Listener, Member, Problem, Process, Upstream, UpstreamId};
 use vestibule_upstream::Order;
 
-use crate::serve::{self, Ends};
+use crate::serve::{self, Ends, Start};
 use crate::tls::Security;
 use child::Child;
 use choice::{NoChoice, Surroundings};
@@ -134,7 +134,9 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         Ok(address) => {
             tracing::info!("the application is expected at {}", told(&address));
             config.upstreams[0].members = vec![Member::at(address)];
-            serve::run_bound(config, (bound, security), None, Ends::Told(end), |upstreams| {
+            let told = Ends::Told(end);
+            let start = Start { config, bound, security, control: None, ends: told, source: None };
+            serve::serve(start, |upstreams| {
                 let upstreams = upstreams.to_vec();
                 tokio::task::spawn_local(async move {
                     if is_gone.await.is_ok() {

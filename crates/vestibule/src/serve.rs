@@ -15,17 +15,17 @@ use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use vestibule_config::{Config, Process};
+use vestibule_config::Config;
 use vestibule_process::raise_open_files;
 use vestibule_process::{Ending, Reaper};
 use vestibule_proxy::LogFile;
-use vestibule_server::{Bound, Cut, Server};
-use vestibule_upstream::{Monitor, Upstream};
+use vestibule_server::{Bound, Cut};
+use vestibule_upstream::Upstream;
 
-use crate::certificates::{Renewals, Running};
-use crate::command::find_config;
+use crate::control::protocol::Reloaded;
 use crate::control::{self, Place, Quit};
-use crate::keep::Keepers;
+use crate::reload::{Asked, Desk, Files, Refusal, Reloads};
+use crate::site::{Site, Source, cannot_bind, open_log, refuse_keepers};
 use crate::tls::Security;
 
 /// Something outside of the configuration that the operator has to mend.
@@ -44,16 +44,25 @@ impl CannotStart {
 /// # Errors
 /// Whatever keeps it from starting, or a worker that failed.
 pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let config = match find_config(named) {
-        Some(path) => {
-            let config = vestibule_config::load(&path)?;
-            tracing::info!(file = %path.display(), "configuration");
-            config
-        }
-        None => Config::from_environment()?,
-    };
+    let source = Source { named: named.map(Path::to_owned) };
+    let config = source.read()?;
+    if let Some(path) = source.file() {
+        tracing::info!(file = %path.display(), "configuration");
+    }
     let control = Place::of(config.control.socket.as_deref());
-    run(config, Some(control), |_| {})
+    let security = Security::of(&config)?;
+    let bound = bind(&config, &security)?;
+    serve(
+        Start {
+            config,
+            bound,
+            security,
+            control: Some(control),
+            ends: Ends::Signalled,
+            source: Some(source),
+        },
+        |_| {},
+    )
 }
 
 /// Serves by `config` until a signal ends it, or a command over the control socket, if it is to have one. `beside` is called
@@ -63,12 +72,12 @@ pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
 /// Whatever keeps it from starting, or a worker that failed.
 pub(crate) fn run(
     config: Config,
-    control_at: Option<Place>,
+    control: Option<Place>,
     beside: impl FnOnce(&[Arc<Upstream>]),
 ) -> anyhow::Result<ExitCode> {
     let security = Security::of(&config)?;
     let bound = bind(&config, &security)?;
-    run_bound(config, (bound, security), control_at, Ends::Signalled, beside)
+    serve(Start { config, bound, security, control, ends: Ends::Signalled, source: None }, beside)
 }
 
 /// Who ends us.
@@ -79,74 +88,65 @@ pub(crate) enum Ends {
     Told(mpsc::Receiver<&'static str>),
 }
 
-/// The same on listeners that are bound already; `ends` says when to end.
+/// What serving begins with.
+pub(crate) struct Start {
+    pub(crate) config: Config,
+    pub(crate) bound: Vec<Bound>,
+    pub(crate) security: Security,
+    /// Where the control socket is to be, if there is to be one.
+    pub(crate) control: Option<Place>,
+    pub(crate) ends: Ends,
+    /// Where the configuration can be read anew.
+    pub(crate) source: Option<Source>,
+}
+
+/// The same on listeners that are bound already.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_bound(
-    config: Config,
-    (bound, security): (Vec<Bound>, Security),
-    control_at: Option<Place>,
-    ends: Ends,
-    beside: impl FnOnce(&[Arc<Upstream>]),
-) -> anyhow::Result<ExitCode> {
-    check_descriptors(&config, raise_descriptor_limit());
-    let log = LogFile::open(&config.log).map_err(|error| CannotStart(with_cause(&error)))?;
-    let config = Arc::new(config);
+pub(crate) fn serve(start: Start, beside: impl FnOnce(&[Arc<Upstream>])) -> anyhow::Result<ExitCode> {
+    let Start { config, bound, security, control: place, ends, source } = start;
+    check_descriptors(&config);
+    let log = open_log(&config)?;
     // The control thread: everything that is not traffic.
     let control = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let code = control.block_on(async {
-        let claim = match &control_at {
+    control.block_on(async {
+        let claim = match &place {
             Some(place) => control::open(place).await.map_err(|error| CannotStart(error.to_string()))?,
             None => None,
         };
-        // What has to outlive us lies beside the socket: two that share it would take each other's applications for their own.
-        if control_at.is_some() && claim.is_none() && config.processes.iter().any(Process::is_owned) {
-            let words = "without a control socket no [process] can have a command: give it a place of its own, \
-                         [control] socket = \"…\" or VESTIBULE_CONTROL";
-            return Err(CannotStart(words.to_owned()).into());
+        if place.is_some() && claim.is_none() {
+            refuse_keepers(&config)?;
         }
         let claim = claim.map(Rc::new);
-        let mut upstreams = Vec::new();
-        for settings in &config.upstreams {
-            let (upstream, orders) = Upstream::new(settings.clone(), config.workers.get())
-                .with_context(|| format!("upstream {}", settings.name))?;
-            tokio::task::spawn_local(Monitor::new(Arc::clone(&upstream), orders).asking(&config.dns).run());
-            upstreams.push(upstream);
-        }
+        let (reloads, desk) = Reloads::new();
         // From here on signals wait for us instead of ending the process.
-        let mut signals = Signals::new(ends, security.clone())?;
-        let renewals = Renewals::of(&config, |index| security.acceptor(index), security.challenges());
-        let addresses: Vec<String> = bound.iter().map(ToString::to_string).collect();
-        let server = Server::start(&config, &upstreams, bound, security.challenges(), log.as_ref())?;
-        tokio::task::spawn_local(security.look_after());
-        for address in addresses {
-            tracing::info!("listening on {address}");
-        }
-        let renewals = renewals.run();
-        beside(&upstreams);
+        let mut signals = Signals::new(ends, source.is_some().then(|| reloads.clone()))?;
+        let mut site = Site::open(config, (bound, security), log, source)?;
+        beside(&site.upstreams());
         let quit = Quit::default();
-        let Some(claim) = &claim else {
-            // Nobody can say anything about an application then, and there is none of ours.
-            return until_ended(server, renewals, &config, log.as_ref(), &mut signals, &quit).await;
-        };
-        let reaper = Reaper::new().context("cannot look after processes")?;
-        tokio::task::spawn_local(reaper.run());
-        let keepers = Keepers::start(&config, &upstreams, &keepers_directory(claim.path())?)?;
-        let handles = keepers.handles().to_vec();
-        let answers = control::Server { handles, quit: quit.clone() };
-        tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
-        let code = until_ended(server, renewals, &config, log.as_ref(), &mut signals, &quit).await;
+        if let Some(claim) = &claim {
+            let reaper = Reaper::new().context("cannot look after processes")?;
+            tokio::task::spawn_local(reaper.run());
+            let handles = site.keep(&keepers_directory(claim.path())?)?;
+            let answers = control::Server { handles, quit: quit.clone(), reloads };
+            tokio::task::spawn_local(answers.serve(Rc::clone(claim)));
+        }
+        let code = until_ended(&mut site, desk, &mut signals, &quit).await;
         let ending = if quit.is_asked() { Ending::Leave } else { Ending::AsConfigured };
-        keepers.end(ending, signals.end(log.as_ref())).await;
-        // Whoever waits for our end, over this socket, may start the next one at once.
-        claim.remove();
+        let (keepers, log, security) = site.into_parts();
+        if let Some(keepers) = keepers {
+            keepers.end(ending, signals.end(log.as_ref(), &security)).await;
+        }
+        if let Some(claim) = claim {
+            // Whoever waits for our end, over this socket, may start the next one at once.
+            claim.remove();
+        }
+        if let Some(log) = log {
+            log.close();
+        }
         code
-    });
-    if let Some(log) = log {
-        log.close();
-    }
-    code
+    })
 }
 
 /// Where keepers lay down what has to outlive us: beside the control socket, so that the next Vestibule with that socket finds it,
@@ -179,30 +179,17 @@ fn keepers_directory(socket: &Path) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// [`CannotStart`].
 pub(crate) fn bind(config: &Config, security: &Security) -> anyhow::Result<Vec<Bound>> {
-    let mut bound = Vec::new();
-    let mut wrong = Vec::new();
+    let (mut bound, mut wrong) = (Vec::new(), Vec::new());
     for (index, listener) in config.listeners.iter().enumerate() {
         match Bound::bind(listener, security.acceptor(index), config.workers.get()) {
             Ok(listener) => bound.push(listener),
-            Err(error) => {
-                let instead = match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        "another program listens there: end it, or choose another address"
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        "ports below 1024 need the capability CAP_NET_BIND_SERVICE, or root"
-                    }
-                    io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
-                    _ => "choose another address",
-                };
-                wrong.push(config.listener_error(index, error.to_string(), instead.to_owned()).to_string());
-            }
+            Err(error) => wrong.push((index, error)),
         }
     }
-    if wrong.is_empty() { Ok(bound) } else { Err(CannotStart(wrong.join("\n")).into()) }
+    if wrong.is_empty() { Ok(bound) } else { Err(cannot_bind(config, wrong).into()) }
 }
 
-fn with_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -224,8 +211,9 @@ const DESCRIPTORS_EACH: u64 = 3;
 /// Those of the whole and of each worker: listeners, event loops, logs; and connections being refused.
 const DESCRIPTORS_OWN: u64 = 256;
 
-/// Warns where `limits.connections` promises more than the system gives.
-fn check_descriptors(config: &Config, limit: Option<u64>) {
+/// Takes all that there may be, and warns where `limits.connections` promises more than the system gives.
+pub(crate) fn check_descriptors(config: &Config) {
+    let limit = raise_descriptor_limit();
     let connections = u64::from(config.limits.connections);
     let own = DESCRIPTORS_OWN * (1 + config.workers.get() as u64);
     let needed = connections * DESCRIPTORS_EACH + own;
@@ -241,29 +229,29 @@ fn check_descriptors(config: &Config, limit: Option<u64>) {
 }
 
 enum Signals {
-    Heard { terminate: Signal, interrupt: Signal, reopen: Signal, hangup: Signal, security: Security },
+    Heard { terminate: Signal, interrupt: Signal, reopen: Signal, hangup: Signal, reloads: Option<Reloads> },
     Told(mpsc::Receiver<&'static str>),
 }
 
 impl Signals {
-    fn new(ends: Ends, security: Security) -> io::Result<Self> {
+    fn new(ends: Ends, reloads: Option<Reloads>) -> io::Result<Self> {
         Ok(match ends {
             Ends::Signalled => Signals::Heard {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 reopen: signal(SignalKind::user_defined1())?,
                 hangup: signal(SignalKind::hangup())?,
-                security,
+                reloads,
             },
             Ends::Told(end) => Signals::Told(end),
         })
     }
 
     /// Waits for the signal to end; does what the others ask meanwhile.
-    async fn end(&mut self, log: Option<&LogFile>) -> &'static str {
-        let (terminate, interrupt, reopen, hangup, security) = match self {
-            Signals::Heard { terminate, interrupt, reopen, hangup, security } => {
-                (terminate, interrupt, reopen, hangup, security)
+    async fn end(&mut self, log: Option<&LogFile>, security: &Security) -> &'static str {
+        let (terminate, interrupt, reopen, hangup, reloads) = match self {
+            Signals::Heard { terminate, interrupt, reopen, hangup, reloads } => {
+                (terminate, interrupt, reopen, hangup, reloads)
             }
             Signals::Told(end) => match end.recv().await {
                 Some(why) => return why,
@@ -281,44 +269,99 @@ impl Signals {
                     }
                 }
                 _ = hangup.recv() => {
-                    tracing::info!(
-                        "SIGHUP: certificates and keys are read anew; the rest of the configuration is not yet"
-                    );
+                    tracing::info!("SIGHUP: the configuration, certificates and keys are read anew");
+                    // Those that are served now, too: they are taken whatever is wrong with the rest.
                     security.reload();
+                    if let Some(reloads) = reloads {
+                        reloads.want();
+                    }
                 }
             }
         }
     }
 }
 
-/// Waits for the end, drains, and says what was cut.
+/// Waits for the end, taking other configurations meanwhile; drains, and says what was cut.
 async fn until_ended(
-    mut server: Server,
-    renewals: Running,
-    config: &Config,
-    log: Option<&LogFile>,
+    site: &mut Site,
+    mut desk: Desk,
     signals: &mut Signals,
     quit: &Quit,
 ) -> anyhow::Result<ExitCode> {
-    tokio::select! {
-        name = signals.end(log) => tracing::info!(signal = name, "draining"),
-        () = quit.asked() => tracing::info!("draining, as `vestibule app quit` wants it"),
-        failed = server.ended() => {
-            failed.context("a worker failed")?;
-            anyhow::bail!("the workers ended by themselves");
-        }
+    let mut files = Files::watch(site.watched());
+    loop {
+        let file = site.file();
+        let asked = tokio::select! {
+            name = signals.end(site.log.as_ref(), &site.security) => {
+                tracing::info!(signal = name, "draining");
+                break;
+            }
+            () = quit.asked() => {
+                tracing::info!("draining, as `vestibule app quit` wants it");
+                break;
+            }
+            failed = site.server.ended() => {
+                failed.context("a worker failed")?;
+                anyhow::bail!("the workers ended by themselves");
+            }
+            asked = desk.asked(file.as_deref()) => asked,
+            () = files.changed() => {
+                tracing::info!("the configuration has changed");
+                Asked::default()
+            }
+        };
+        files.begin();
+        let prepared = tokio::select! {
+            // Who waits for it is told that there is no time for it any more.
+            name = signals.end(site.log.as_ref(), &site.security) => {
+                tracing::info!(signal = name, "draining");
+                break;
+            }
+            () = quit.asked() => {
+                tracing::info!("draining, as `vestibule app quit` wants it");
+                break;
+            }
+            prepared = site.prepare() => prepared,
+        };
+        asked.tell(&match prepared {
+            Ok(prepared) => Ok(reloaded(site.apply(prepared).await)),
+            Err(error) => Err(refused(&error)),
+        });
+        files.follow(site.watched());
     }
+    drop(desk);
+    let config = site.config();
     let patience =
         config.upstreams.iter().map(|upstream| upstream.drain_timeout).max().unwrap_or(Duration::ZERO);
-    drop(renewals);
-    server.drain();
+    site.drain();
     let why = tokio::select! {
-        cut = server.ended() => return Ok(ended(cut.context("a worker failed")?, "drained")),
-        name = signals.end(log) => name,
+        cut = site.server.ended() => return Ok(ended(cut.context("a worker failed")?, "drained")),
+        name = signals.end(site.log.as_ref(), &site.security) => name,
         () = tokio::time::sleep(patience) => "drain.timeout",
     };
-    server.cut();
-    Ok(ended(server.ended().await.context("a worker failed")?, why))
+    site.server.cut();
+    Ok(ended(site.server.ended().await.context("a worker failed")?, why))
+}
+
+fn reloaded(reloaded: Reloaded) -> Reloaded {
+    let Reloaded { file, changes, warnings, milliseconds } = &reloaded;
+    let file = file.as_ref().map(|file| file.display().to_string());
+    let words = if changes.is_empty() {
+        "nothing changed".to_owned()
+    } else {
+        changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    tracing::info!(file, milliseconds, "reloaded: {words}");
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    reloaded
+}
+
+fn refused(error: &anyhow::Error) -> Refusal {
+    let refusal = Refusal::invalid(error);
+    tracing::error!("not reloaded, everything is as before: {refusal}");
+    refusal
 }
 
 /// The last line of the log. Tunnels have no end of their own, so that closing them is no failure.

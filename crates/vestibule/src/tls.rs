@@ -1,6 +1,7 @@
 //! TLS for the listeners: what is read before anything is bound, and kept in step with its files afterwards.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -12,15 +13,25 @@ use crate::serve::CannotStart;
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What makes TLS of the bytes of the listeners, and what they share.
+/// What makes TLS of the bytes of the listeners of one configuration, and what all of them share.
 #[derive(Debug, Clone)]
 pub(crate) struct Security {
     /// As [`Config::listeners`]; `None` for those in the clear.
     acceptors: Vec<Option<Arc<Acceptor>>>,
+    shared: Shared,
+}
+
+/// What stays the same over reloads.
+#[derive(Debug, Clone)]
+struct Shared {
     tickets: Tickets,
     challenges: Arc<Challenges>,
-    /// Wakes who looks after the files: the operator asks.
-    reload: Arc<Notify>,
+    /// Wakes who looks after the files: the operator asks, or there are others.
+    wake: Arc<Notify>,
+    /// Whether it is the operator.
+    is_asked: Arc<AtomicBool>,
+    /// The acceptors whose files are looked after.
+    watched: Arc<Mutex<Vec<Arc<Acceptor>>>>,
 }
 
 impl Security {
@@ -30,17 +41,38 @@ impl Security {
     /// [`CannotStart`].
     pub(crate) fn of(config: &Config) -> Result<Self, CannotStart> {
         let tickets = Tickets::new().map_err(|error| CannotStart::new(error.to_string()))?;
-        let challenges = Arc::new(Challenges::default());
+        let shared = Shared {
+            tickets,
+            challenges: Arc::default(),
+            wake: Arc::default(),
+            is_asked: Arc::default(),
+            watched: Arc::default(),
+        };
+        let security = Security::read(config, shared)?;
+        security.look_after_these();
+        Ok(security)
+    }
+
+    /// The same for another configuration: everything is read and checked anew; sessions and challenges go on.
+    ///
+    /// # Errors
+    /// [`CannotStart`].
+    pub(crate) fn next(&self, config: &Config) -> Result<Self, CannotStart> {
+        Security::read(config, self.shared.clone())
+    }
+
+    fn read(config: &Config, shared: Shared) -> Result<Self, CannotStart> {
         let (mut acceptors, mut wrong) = (Vec::new(), Vec::new());
         for (index, Listener { tls, http2, .. }) in config.listeners.iter().enumerate() {
-            let acceptor = tls.as_ref().map(|tls| Acceptor::new(tls, *http2, &tickets, &challenges));
+            let acceptor =
+                tls.as_ref().map(|tls| Acceptor::new(tls, *http2, &shared.tickets, &shared.challenges));
             acceptors.push(acceptor.transpose().unwrap_or_else(|error| {
                 wrong.extend(told(config, index, tls.as_ref(), &error));
                 None
             }));
         }
         match vestibule_config::Error::all(wrong) {
-            None => Ok(Security { acceptors, tickets, challenges, reload: Arc::default() }),
+            None => Ok(Security { acceptors, shared }),
             Some(error) => Err(CannotStart::new(error.to_string())),
         }
     }
@@ -50,33 +82,64 @@ impl Security {
         self.acceptors.get(index).cloned().flatten()
     }
 
+    /// The same for all listeners.
+    pub(crate) fn acceptors(&self) -> &[Option<Arc<Acceptor>>] {
+        &self.acceptors
+    }
+
     /// The ACME challenges that stand now, for all listeners.
     pub(crate) fn challenges(&self) -> &Arc<Challenges> {
-        &self.challenges
+        &self.shared.challenges
     }
 
     /// Has all files read anew.
     pub(crate) fn reload(&self) {
-        self.reload.notify_one();
+        self.shared.is_asked.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+    }
+
+    /// From now on these are in use: their files are looked after, and no others.
+    pub(crate) fn look_after_these(&self) {
+        let acceptors = self.acceptors.iter().flatten().cloned().collect();
+        *self.shared.watched.lock().unwrap_or_else(PoisonError::into_inner) = acceptors;
     }
 
     /// Keeps what is used in step with the files, and the keys of tickets fresh, for as long as it is polled. What changed,
     /// and what cannot be used, is logged.
-    pub(crate) async fn look_after(self) {
-        let mut files: Vec<Files> = self.acceptors.iter().flatten().map(Acceptor::files).collect();
-        if files.is_empty() {
-            return;
-        }
+    pub(crate) fn look_after(&self) -> impl Future<Output = ()> + use<> {
+        self.shared.clone().look_after()
+    }
+}
+
+impl Shared {
+    async fn look_after(self) {
+        let mut files: Vec<(Arc<Acceptor>, Files)> = Vec::new();
         loop {
-            let is_asked = tokio::select! {
-                () = tokio::time::sleep(LOOK) => false,
-                () = self.reload.notified() => true,
-            };
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.wake.notified() => {}
+            }
+            let is_asked = self.is_asked.swap(false, Ordering::AcqRel);
             self.tickets.rotate_if_due();
+            let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if watched.is_empty() {
+                files.clear();
+                continue;
+            }
+            let is_known = |files: &[(Arc<Acceptor>, Files)], acceptor: &Arc<Acceptor>| {
+                files.iter().any(|(known, _)| Arc::ptr_eq(known, acceptor))
+            };
+            files.retain(|(acceptor, _)| watched.iter().any(|watched| Arc::ptr_eq(watched, acceptor)));
+            for acceptor in watched {
+                if !is_known(&files, &acceptor) {
+                    let looked_at = acceptor.files();
+                    files.push((acceptor, looked_at));
+                }
+            }
             // Elsewhere: a disk that hangs must keep nothing waiting but this.
             let looking = tokio::task::spawn_blocking(move || {
                 let mut count = 0;
-                for files in &mut files {
+                for (_, files) in &mut files {
                     let found = if is_asked { files.reload_now() } else { files.check(Instant::now()) };
                     count += found.len();
                 }

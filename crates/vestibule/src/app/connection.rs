@@ -26,7 +26,7 @@ const BEAT: Duration = Duration::from_millis(10);
 
 /// A connection on which a request was sent.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<UnixStream>,
     path: PathBuf,
     /// The PID of the Vestibule at the other end.
@@ -43,7 +43,7 @@ impl Connection {
     ///
     /// # Errors
     /// When there is none, or it cannot be trusted, or it refuses.
-    pub(super) async fn ask(places: &[PathBuf], request: &Request) -> Result<Self, Problem> {
+    pub(crate) async fn ask(places: &[PathBuf], request: &Request) -> Result<Self, Problem> {
         let late = Instant::now() + PATIENCE;
         loop {
             match Connection::try_ask(places, request).await {
@@ -132,7 +132,7 @@ impl Connection {
     ///
     /// # Errors
     /// What it complains of; its end, or its silence.
-    pub(super) async fn reply(&mut self, patience: Option<Duration>) -> Result<Reply, Problem> {
+    pub(crate) async fn reply(&mut self, patience: Option<Duration>) -> Result<Reply, Problem> {
         match self.any_reply(patience).await? {
             Reply::Error { kind: Kind::Busy, words } => Err(Problem::Failed(words)),
             Reply::Error { words, .. } => Err(Problem::Refused(words)),
@@ -187,7 +187,7 @@ impl Connection {
     }
 
     /// A reply that does not fit the request.
-    pub(super) fn not_understood(&self, reply: &Reply) -> Problem {
+    pub(crate) fn not_understood(&self, reply: &Reply) -> Problem {
         let reply = String::from_utf8_lossy(&reply.to_line()).trim_end().to_owned();
         Problem::Failed(format!(
             "the Vestibule at {} answers with something else: {reply}",

@@ -32,7 +32,8 @@ async fn told(stand: &Stand, line: &str) -> Told {
 async fn told_at(path: &Path, line: &str) -> Told {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut voice = Voice { out: &mut out, err: &mut err };
-    let exit = perform(&action(line), &[path.to_owned()], &mut voice).await;
+    let done = perform(&action(line), &[path.to_owned()], &mut voice).await;
+    let exit = exit_of(done, &mut voice);
     let text = |bytes| String::from_utf8(bytes).expect("text");
     Told { exit, out: text(out), err: text(err) }
 }

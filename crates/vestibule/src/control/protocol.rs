@@ -1,6 +1,8 @@
 //! What is said over the control socket: one line of JSON in, lines of JSON out, the last of them [`Reply::End`] or
 //! [`Reply::Error`].
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use vestibule_process::{Command, Outcome, Status};
 
@@ -36,6 +38,9 @@ pub(crate) struct Request {
     /// `log`: whether to go on with what comes.
     #[serde(default)]
     pub(crate) follow: bool,
+    /// `reload`: the configuration that is meant; `None` is the one that is served by, whatever it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 fn yes() -> bool {
@@ -58,11 +63,12 @@ pub(crate) enum Verb {
     Status,
     Log,
     Quit,
+    Reload,
 }
 
 impl Verb {
     /// All of them, for errors.
-    const ALL: [Verb; 8] = [
+    const ALL: [Verb; 9] = [
         Verb::Start,
         Verb::Stop,
         Verb::Restart,
@@ -71,6 +77,7 @@ impl Verb {
         Verb::Status,
         Verb::Log,
         Verb::Quit,
+        Verb::Reload,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -83,6 +90,7 @@ impl Verb {
             Verb::Status => "status",
             Verb::Log => "log",
             Verb::Quit => "quit",
+            Verb::Reload => "reload",
         }
     }
 
@@ -94,7 +102,7 @@ impl Verb {
             Verb::Restart => Some(Command::Restart),
             Verb::Monitor => Some(Command::Monitor),
             Verb::Unmonitor => Some(Command::Unmonitor),
-            Verb::Status | Verb::Log | Verb::Quit => None,
+            Verb::Status | Verb::Log | Verb::Quit | Verb::Reload => None,
         }
     }
 }
@@ -102,7 +110,15 @@ impl Verb {
 impl Request {
     /// With everything but the verb as by default.
     pub(crate) fn new(verb: Verb) -> Self {
-        Request { version: VERSION, verb, name: None, wait: yes(), lines: some_lines(), follow: false }
+        Request {
+            version: VERSION,
+            verb,
+            name: None,
+            wait: yes(),
+            lines: some_lines(),
+            follow: false,
+            config: None,
+        }
     }
 
     /// Reads one from a line.
@@ -153,10 +169,60 @@ pub(crate) enum Reply {
     },
     /// A line of a log.
     Line(Entry),
+    /// Another configuration is served by.
+    Reloaded(Reloaded),
     /// Why there will be no other answer.
     Error { kind: Kind, words: String },
     /// That was all.
     End,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reloaded {
+    /// The file; `None` where there is none, and all is as by default.
+    pub(crate) file: Option<PathBuf>,
+    /// What is otherwise now.
+    pub(crate) changes: Vec<Change>,
+    /// What waits for a restart, and why.
+    pub(crate) warnings: Vec<String>,
+    /// How long it took.
+    pub(crate) milliseconds: u64,
+}
+
+/// One thing that a reload changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Change {
+    /// What kind of thing: `listener`, `upstream`, `process`, or the name of a section or a key.
+    pub(crate) what: String,
+    /// Which one, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// What became of it.
+    pub(crate) became: Became,
+}
+
+/// What became of something in a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Became {
+    Added,
+    Changed,
+    Removed,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let became = match self.became {
+            Became::Added => "added",
+            Became::Changed => "changed",
+            Became::Removed => "removed",
+        };
+        match &self.name {
+            Some(name) => write!(f, "{} {name}: {became}", self.what),
+            None => write!(f, "{}: {became}", self.what),
+        }
+    }
 }
 
 /// A line of a log.
@@ -195,6 +261,10 @@ pub(crate) enum Kind {
     Unknown,
     /// There are too many others.
     Busy,
+    /// The configuration is not taken: what is wrong with it.
+    Invalid,
+    /// Vestibule is ending.
+    Ending,
 }
 
 impl Reply {

@@ -1,5 +1,6 @@
 //! One connection to the control socket: one request, and its answer.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,9 @@ impl Session {
         if request.verb == Verb::Quit {
             return self.quit().await;
         }
+        if request.verb == Verb::Reload {
+            return self.reload(request.config).await;
+        }
         let chosen = match self.server.choose(request.name.as_deref()) {
             Ok(chosen) => chosen,
             Err(error) => return Ok(error),
@@ -112,6 +116,23 @@ impl Session {
         self.send(&Reply::Accepted { name: String::new() }).await?;
         self.left().await;
         Err(Left)
+    }
+
+    /// Has the configuration read anew, whether the peer waits for that or not, and tells what came of it.
+    async fn reload(&mut self, file: Option<PathBuf>) -> Result<Reply, Left> {
+        self.send(&Reply::Accepted { name: String::new() }).await?;
+        let answer = self.server.reloads.ask(file);
+        let answer = tokio::select! {
+            answer = answer => answer,
+            () = left(&mut self.reader) => return Err(Left),
+        };
+        match answer {
+            Ok(reloaded) => {
+                self.send(&Reply::Reloaded(reloaded)).await?;
+                Ok(Reply::End)
+            }
+            Err(refusal) => Ok(Reply::error(refusal.kind(), refusal.to_string())),
+        }
     }
 
     /// Gives a command to each of these, all at once, and tells how each ended as soon as it has.

@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use vestibule_process::{Ask, Command, Outcome, Status, Wish};
 
-use super::protocol::{Entry, Request, Source, Verb};
+use super::protocol::{Entry, Reloaded, Request, Source, Verb};
 use super::*;
+use crate::reload::{Desk, Refusal};
 
 /// Nothing here takes so long but a fault.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -49,6 +50,8 @@ impl Keeper {
 pub(crate) struct Stand {
     pub(crate) path: PathBuf,
     pub(crate) quit: Quit,
+    /// Where reloads are asked for.
+    pub(crate) desk: RefCell<Option<Desk>>,
     _dir: tempfile::TempDir,
 }
 
@@ -58,9 +61,11 @@ impl Stand {
         let path = dir.path().join("control.sock");
         let claim = Claim::new(&Place::Named(path.clone())).await.expect("a socket");
         let quit = Quit::default();
-        let server = Server { handles, quit: quit.clone() };
+        let handles = Rc::new(RefCell::new(handles));
+        let (reloads, desk) = Reloads::new();
+        let server = Server { handles, quit: quit.clone(), reloads };
         tokio::task::spawn_local(server.serve(Rc::new(claim)));
-        Stand { path, quit, _dir: dir }
+        Stand { path, quit, desk: RefCell::new(Some(desk)), _dir: dir }
     }
 
     async fn connect(&self) -> Peer {
@@ -447,4 +452,24 @@ fn peers_that_wait_for_something_do_not_give_way() {
 fn only_our_own_user_and_root_may_ask() {
     assert!(may_ask(1000, 1000) && may_ask(0, 1000) && may_ask(0, 0));
     assert!(!may_ask(1001, 1000) && !may_ask(1000, 0));
+}
+
+#[test]
+fn a_reload_is_accepted_and_then_told_how_it_ended() {
+    run(async {
+        let stand = Stand::new(Vec::new()).await;
+        let mut desk = stand.desk.take().expect("nobody took it");
+        let reloaded = Reloaded { warnings: vec!["w".to_owned()], milliseconds: 3, ..Reloaded::default() };
+        let mut peer = stand.ask(&Request::new(Verb::Reload)).await;
+        desk.asked(None).await.tell(&Ok(reloaded.clone()));
+        assert_eq!(peer.all().await, [accepted(""), Reply::Reloaded(reloaded), Reply::End]);
+        let mut peer = stand.ask(&Request::new(Verb::Reload)).await;
+        desk.asked(None).await.tell(&Err(Refusal::Invalid("wrong".to_owned())));
+        let wrong = Reply::error(Kind::Invalid, "wrong");
+        assert_eq!(peer.all().await, [accepted(""), wrong]);
+        // Draining began.
+        drop(desk);
+        let all = stand.ask(&Request::new(Verb::Reload)).await.all().await;
+        assert!(matches!(&all[..], [_, Reply::Error { kind: Kind::Ending, .. }]), "{all:?}");
+    });
 }
