@@ -40,10 +40,10 @@ test-kills: deps
 	VESTIBULE_KILLS=$(KILLS) $(CARGO) test --profile $(PROFILE) --test behaviour random_kills -- --nocapture
 
 ## What takes minutes: slow attacks, uploads and downloads at their full length, twenty restarts of each server in a row, a leak over
-## five minutes, requests of 50 seconds; a short form of each is in `make test`.
+## five minutes, requests of 50 seconds, a thousand reloads; a short form of each is in `make test`.
 test-slow: deps
 	VESTIBULE_SLOW=1 VESTIBULE_RESTARTS=20 $(CARGO) test --profile $(PROFILE) --test behaviour -- --nocapture \
-	  slow_attacks buffering::slow_clients keeper:: restart_https::
+	  slow_attacks buffering::slow_clients keeper:: restart_https:: reload::load
 
 ## TLS and HTTP/2 as h2spec, sslyze and testssl.sh see them; writes docs/tls-report.md. Some minutes; wants Go, for h2spec.
 conformance: deps

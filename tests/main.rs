@@ -39,6 +39,7 @@ mod proxy_protocol;
 mod real_clients;
 mod redbot;
 mod redirect;
+mod reload;
 mod replay;
 mod restart;
 mod restart_https;
