@@ -312,7 +312,11 @@ fn bash_completes_the_command_line() {
     assert_eq!(complete("ch"), ["check"]);
     assert_eq!(complete("app re"), ["restart"]);
     assert_eq!(complete("check --str"), ["--strict"]);
-    assert_eq!(complete("completions "), ["bash", "zsh", "fish"].map(String::from).to_vec());
+    let shells = complete("completions ");
+    assert!(
+        ["bash", "zsh", "fish"].iter().all(|shell| shells.iter().any(|found| found == shell)),
+        "{shells:?}"
+    );
     assert_eq!(complete("d"), ["demo"], "what is hidden stays so");
     let shown = fs::read_to_string(dir.join("shown")).expect("read");
     assert!(shown.contains("-F _vestibule") && shown.trim_end().ends_with(" vestibule"), "{shown}");

@@ -241,7 +241,8 @@ fn plain(answer: &Response, several: bool) -> Vec<u8> {
         let boundary = boundary.trim_matches('"');
         // Of each part what it is of, and what is in it.
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let parts = text.split(&format!("--{boundary}")).map(|part| {
+        let line = format!("--{boundary}");
+        let parts = text.split(&line).map(|part| {
             let lines = part.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-type:"));
             lines.collect::<Vec<_>>().join("\n").trim().to_owned()
         });

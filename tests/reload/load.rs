@@ -47,7 +47,7 @@ fn milliseconds(told: &str) -> u64 {
 /// Asks until it is to stop; gives what went wrong.
 fn ask(address: SocketAddr, client: usize, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
     let mut failures = Vec::new();
-    let mut number = 0;
+    let mut number = 0_u32;
     while !stop.load(Ordering::Relaxed) && failures.len() < 5 {
         let outcome = Client::connect(address).and_then(|mut connection| {
             for _ in 0..EACH {

@@ -107,7 +107,7 @@ impl Filler<'_> {
         let filled = match found {
             Ok(filled) => filled,
             Err(problem) => {
-                self.wrong.push((span.clone(), problem));
+                self.wrong.push((span, problem));
                 // A stand-in: what it would be is not known, and what is wrong has been said.
                 return;
             }
