@@ -159,7 +159,7 @@ fn neither_what_is_stripped_nor_a_fallback_opens_a_way() {
     let dir = Dir::new();
     let root = site(&dir);
     let route = format!(
-        "path = \"/static/*\"\nfiles = {{ root = {root:?}, strip = \"/static\", fallback = [\"$path.txt\", \"$path\"], check = \"0s\" }}"
+        "path = \"/static/*\"\nfiles = {{ root = {root:?}, strip = \"/static\", fallback = [\"$path.txt\", \"$path/index.html\"], check = \"0s\" }}"
     );
     let vestibule = Vestibule::start(&dir, &config(&dir, &route, ""));
     let mut client = Client::connect(vestibule.address()).expect("connected");

@@ -90,7 +90,7 @@ impl OpenFile {
             }
             at += STEP - at % STEP;
         }
-        if end > range.start && self.read_now(&mut [0], end - 1) == 0 {
+        if end == range.end && end > range.start && self.read_now(&mut [0], end - 1) == 0 {
             return ((end - 1) / STEP * STEP).saturating_sub(range.start);
         }
         end - range.start

@@ -137,6 +137,8 @@ impl<'a, S: Sink> Delivery<'a, S> {
         }
         self.out.clear();
         let mut at_hand = 0;
+        // What goes out in one piece was looked at when it was found.
+        let mut has_waited = false;
         while range.start < range.end {
             if at_hand == 0 {
                 at_hand = file.in_memory(&range);
@@ -144,7 +146,7 @@ impl<'a, S: Sink> Delivery<'a, S> {
             if at_hand == 0 {
                 at_hand = self.read_in(file, &range).await?;
             }
-            if is_last && range.start + at_hand >= range.end {
+            if is_last && has_waited && range.start + at_hand >= range.end {
                 file.check()?;
             }
             let most = usize::try_from(at_hand).unwrap_or(usize::MAX);
@@ -156,6 +158,11 @@ impl<'a, S: Sink> Delivery<'a, S> {
             if count == 0 {
                 return Err(Error::Shorter.into());
             }
+            if count < at_hand {
+                // The socket is full, or the file ends here, and then nobody would wake us.
+                file.check()?;
+            }
+            has_waited = true;
             range.start += count;
             at_hand = at_hand.saturating_sub(count);
             self.turn(count).await;

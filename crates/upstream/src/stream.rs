@@ -104,7 +104,20 @@ impl Stream {
         count: usize,
     ) -> Poll<io::Result<usize>> {
         let mut at = offset;
-        self.poll_take(cx, |socket| Ok(rustix::fs::sendfile(socket, file, Some(&mut at), count)?))
+        let mut taken = 0;
+        let sent = self.poll_take(cx, |socket| {
+            if taken > 0 {
+                return Ok(taken);
+            }
+            let sent = rustix::fs::sendfile(socket, file, Some(&mut at), count)?;
+            if sent == 0 || sent == count {
+                return Ok(sent);
+            }
+            // The socket is full: the event loop may know, so that it is not tried in vain, which is dear with a file.
+            taken = sent;
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        if taken > 0 { Poll::Ready(Ok(taken)) } else { sent }
     }
 
     /// Has `write` write when the kernel may take something, until it did or failed.
