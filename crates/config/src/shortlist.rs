@@ -30,8 +30,11 @@ impl Place {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shortlist {
     /// The patterns that ask for something at a place, each list in order.
-    places: Vec<(Place, HashMap<Box<[u8]>, Vec<u32>>)>,
+    places: Vec<(Place, ByText)>,
 }
+
+/// The numbers of the patterns that ask for each text.
+type ByText = HashMap<Box<[u8]>, Vec<u32>>;
 
 impl Shortlist {
     /// Of the patterns in their order, what each asks for. `None` where they are few: to look at all of them is as good.

@@ -190,7 +190,7 @@ const OF_LISTENERS: &[(&str, &str)] = &[
     ("minimum", "write tls = { minimum = \"1.2\", … }"),
 ];
 
-/// Names that people bring from nginx, Apache and Caddy to [[route]].
+/// Names that people bring from nginx, Apache and Caddy to `[[route]]`.
 const OF_ROUTES: &[(&str, &str)] = &[
     ("access_control_allow_origin", "write `cors`"),
     ("add_header", "write fields = { response = { set = { X-Name = \"value\" } } }"),

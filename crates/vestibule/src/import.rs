@@ -150,14 +150,18 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
         let is_default = default.is_some_and(|default| std::ptr::eq(*server, default));
         let Some(hosts) = output.hosts(server, is_default, &answering, &mut notes) else { continue };
         let locations = Locations::of(server.directive, &server.scope, &mut notes);
+        let maintenance = site::maintenance(&locations, &mut notes);
         for (status, page, directive) in site::error_pages(&locations, &mut notes) {
+            if status == 503 && maintenance.as_ref() == Some(&page) {
+                // It is there only while there is maintenance, when its upstream shows it.
+                continue;
+            }
             let known = pages.entry(status).or_insert_with(|| page.clone());
             if *known != page {
                 notes.missing(directive, format!("the page for {status} is {known} for all servers"));
             }
         }
         let hsts = listeners.says_hsts(server);
-        let maintenance = site::maintenance(&locations, &mut notes);
         let routes = site::routes(server, &locations, hsts, &mut shared, &mut notes);
         if let Some(file) = maintenance {
             let names =

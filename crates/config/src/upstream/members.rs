@@ -56,7 +56,7 @@ pub(super) fn read(reader: &Reader, section: &Section<'_>, usual: &[Member]) -> 
 fn list(reader: &Reader, written: Written<'_>, slow_start: Duration) -> Vec<Member> {
     let example = "addresses = [\"unix:/run/a.sock\", { address = \"10.0.0.2:3000\", weight = 3 }]";
     let report = |span: Range<usize>, message: String, instead: &str| {
-        reader.report(span, Problem::new(message).instead(instead))
+        reader.report(span, Problem::new(message).instead(instead));
     };
     let DeValue::Array(array) = written.get_ref() else {
         let message = format!("`addresses` is a list, not {}", value::describe(written.get_ref()));

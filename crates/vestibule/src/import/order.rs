@@ -181,8 +181,11 @@ pub(super) fn for_routes(entries: Vec<Entry>) -> Vec<Entry> {
                 && later.pattern.overlaps(&entry.pattern)
         });
         let pattern = if behind || loses { entry.pattern.as_regex() } else { None };
-        ordered
-            .push(Entry { pattern: pattern.unwrap_or_else(|| entry.pattern.clone()), target: entry.target });
+        let pattern = pattern.unwrap_or_else(|| entry.pattern.clone());
+        // Of two that are the same the first has all that they fit.
+        if !ordered.iter().any(|earlier| earlier.pattern.is(&pattern)) {
+            ordered.push(Entry { pattern, target: entry.target });
+        }
     }
     ordered
 }

@@ -144,6 +144,15 @@ fn lead(text: &str) -> (bool, String) {
 }
 
 impl Pattern {
+    /// Whether both are written alike.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(one), Self::Exact(other)) | (Self::Prefix(one), Self::Prefix(other)) => one == other,
+            (Self::Regex(one), Self::Regex(other)) => one.text == other.text,
+            _ => false,
+        }
+    }
+
     /// Whether some path may fit both; never false where one does.
     pub(super) fn overlaps(&self, other: &Pattern) -> bool {
         match (self, other) {
