@@ -122,7 +122,7 @@ impl Answer<'_> {
                         }
                         Some(Seen::Missing(words)) => steps.push(goes_on("files", format!("{words}{next}"))),
                         Some(Seen::Refused(words)) => {
-                            steps.push(goes_on("files", format!("nothing: {words}{next}")))
+                            steps.push(goes_on("files", format!("nothing: {words}{next}")));
                         }
                         None => steps.push(goes_on("files", format!("only GET and HEAD are answered{next}"))),
                     }

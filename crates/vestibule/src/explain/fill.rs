@@ -23,7 +23,7 @@ pub(super) fn fill(config: &Config, route: RouteId, template: &Template, request
             Part::Host => out.push_str(request.host_without_port()),
             Part::Path => out.push_str(path),
             Part::Stripped(prefix) => {
-                out.push_str(&String::from_utf8_lossy(Template::without(prefix, path.as_bytes())))
+                out.push_str(&String::from_utf8_lossy(Template::without(prefix, path.as_bytes())));
             }
             Part::Query => out.push_str(query),
             Part::Uri => out.push_str(&request.target),

@@ -101,11 +101,9 @@ fn whole(roff: &mut Roff, command: &Command) {
     }
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     // The same below each command that has commands.
-    if below.is_empty() || !below.iter().any(|sub| sub.get_after_help().is_some()) {
-        if !after.is_empty() {
-            roff.control("PP", []);
-            paragraphs(roff, &after);
-        }
+    if !after.is_empty() && !below.iter().any(|sub| sub.get_after_help().is_some()) {
+        roff.control("PP", []);
+        paragraphs(roff, &after);
     }
     for sub in below {
         whole(roff, sub);
@@ -123,7 +121,7 @@ fn entry(roff: &mut Roff, argument: &Arg) {
     let mut line = Vec::new();
     match (argument.get_short(), argument.get_long()) {
         (Some(short), Some(long)) => {
-            line.extend([bold(format!("-{short}")), roman(", "), bold(format!("--{long}"))])
+            line.extend([bold(format!("-{short}")), roman(", "), bold(format!("--{long}"))]);
         }
         (None, Some(long)) => line.push(bold(format!("--{long}"))),
         (Some(short), None) => line.push(bold(format!("-{short}"))),
