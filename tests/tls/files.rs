@@ -144,5 +144,8 @@ fn the_check_tells_all_wrong_files_at_once_and_what_is_odd_in_words() {
     fs::set_permissions(dir.join("server.key"), Permissions::from_mode(0o644)).expect("its mode");
     let (status, said) = check(&[["server.pem", "server.key"]]);
     assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("everybody on this machine may use the key") && !said.contains('{'), "{said}");
+    assert!(
+        said.contains("everybody on this machine may use the key") && !said.contains("timestamp"),
+        "{said}"
+    );
 }
