@@ -247,6 +247,7 @@ mod tests {
         let fitting = entries.iter().filter(|entry| fits(&entry.pattern, path));
         let rank = |entry: &&Entry| match &entry.pattern {
             Pattern::Exact(_) => (0, 0),
+            Pattern::Prefix(prefix) if prefix == "/" => (3, 0),
             Pattern::Prefix(prefix) => (1, usize::MAX - prefix.len()),
             Pattern::Regex(_) => (2, 0),
         };

@@ -171,11 +171,13 @@ impl Pattern {
         }
     }
 
-    /// Whether a route asks it before `other` where both fit: an exact path, then the longer beginning.
+    /// Whether a route asks it before `other` where both fit: an exact path, then the longer beginning, and `/`, which is any path,
+    /// after everything.
     pub(super) fn is_asked_before(&self, other: &Pattern) -> bool {
         match (self, other) {
             (Self::Exact(_), Self::Prefix(_)) => true,
             (Self::Prefix(a), Self::Prefix(b)) => a.len() > b.len(),
+            (Self::Regex(_), Self::Prefix(prefix)) => prefix == "/",
             _ => false,
         }
     }
