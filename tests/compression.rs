@@ -373,7 +373,7 @@ fn an_answer_that_breaks_off_never_looks_whole() {
             teller.send("break off".to_owned()).expect("told");
             match client.rest() {
                 Ok(rest) if protocol == "HTTP/1.1" => {
-                    assert!(!rest.ends_with(b"0\r\n\r\n"), "{coding} {rest:?}")
+                    assert!(!rest.ends_with(b"0\r\n\r\n"), "{coding} {rest:?}");
                 }
                 Ok(rest) => panic!("an orderly end after {} bytes of {coding}", rest.len()),
                 Err(_) => {}

@@ -85,7 +85,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let file = options.file.display();
     match missing {
         0 => {
-            eprintln!("{file}: all of it is carried over; next: vestibule check --config {}", shown.display())
+            eprintln!(
+                "{file}: all of it is carried over; next: vestibule check --config {}",
+                shown.display()
+            );
         }
         1 => eprintln!(
             "{file}: 1 directive is not carried over, see above; next: vestibule check --config {}",

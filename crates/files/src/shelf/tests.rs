@@ -333,7 +333,7 @@ async fn what_may_not_be_read_is_refused_and_what_hides_is_not_there() {
     assert!(is_nothing(&shelf, &files, "/%2eenv").await);
     assert_eq!(bytes(&answered(&shelf, &files, &asked("/.well-known/x")).await), b"secret");
     let no = root.path().join("no");
-    fs::set_permissions(&no, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&no, fs::Permissions::from_mode(0o0)).unwrap();
     // root may read everything.
     if fs::File::open(&no).is_err() {
         assert!(matches!(shelf.find(&files, &asked("/no"), Instant::now()).await, Found::Refused(403, _)));

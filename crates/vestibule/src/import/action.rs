@@ -309,7 +309,7 @@ impl<'d> Answer<'d> {
         let cache_control = files::cache_control(scope, &more, notes);
         let mut steps = Vec::new();
         if let Some(files) = &self.files {
-            let files = Files { cache_control: cache_control.clone(), ..files.clone() };
+            let files = Files { cache_control, ..files.clone() };
             if let Some(path) = &files.path {
                 keys.set("rewrite", written::text(path));
             }

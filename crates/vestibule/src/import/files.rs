@@ -200,7 +200,8 @@ pub(super) fn cache_control(scope: &Scope<'_>, more: &[String], notes: &mut Note
             time => match measure::time(time.trim_start_matches('+')) {
                 Some(time) => values.push(format!("max-age={}", time.as_secs())),
                 None => {
-                    notes.missing(expires, "write cache_control with a time that does not depend on the file")
+                    notes
+                        .missing(expires, "write cache_control with a time that does not depend on the file");
                 }
             },
         }

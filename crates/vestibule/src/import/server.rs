@@ -78,7 +78,7 @@ fn to_https<'d>(scope: &Scope<'d>, names: &[String]) -> Option<(u16, &'d Directi
                 });
                 match port {
                     Some(port) if matches!(directive.argument(0), "/" | "^~") => {
-                        found = Some((port, directive))
+                        found = Some((port, directive));
                     }
                     // What an authority asks for stays on port 80.
                     _ if directive.arguments.iter().any(|word| word.contains("well-known")) => {}

@@ -156,7 +156,8 @@ fn members(block: &Directive, keys: &mut Keys, notes: &mut Notes) {
                         // Whether a server is well is seen by each connection and by probes; the last one is never given up.
                         ("max_fails" | "fail_timeout" | "resolve" | "max_conns", _) => {}
                         _ => {
-                            notes.missing(directive, format!("`{option}` has nothing that corresponds to it"))
+                            notes
+                                .missing(directive, format!("`{option}` has nothing that corresponds to it"));
                         }
                     }
                 }
