@@ -67,6 +67,8 @@ fn a_port_in_use_leaves_the_other_new_listeners_unbound_too() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address");
     let path = dir.join("public.sock");
+    // With the connection to the application that is kept for the next request.
+    assert_eq!(get(vestibule.address(), "/first").text(), "/first");
     let files = vestibule.open_files();
     write(
         &dir,
