@@ -1,6 +1,6 @@
 //! Content codings (RFC 9110 8.4): which one a client takes, which types are worth it, and the writing of them.
 //!
-//! Two ways to code: [`whole`] for what is kept and sent many times, and [`Encoders`], one for each worker, for answers on their way.
+//! Two ways to code: [`whole()`] for what is kept and sent many times, and [`Encoders`], one for each worker, for answers on their way.
 //! No sockets, no tasks, no clock.
 
 mod accept;
