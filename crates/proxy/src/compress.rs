@@ -48,8 +48,8 @@ const MARK: &[u8] = b"~coded";
 impl Compression {
     /// What becomes of the body behind `head`, the answer to `request`, on a route that says `compress`.
     ///
-    /// Any status will do that has a page of its own: a form's 422 is one like others, what a redirect says nobody reads. Not what is coded already or must not be
-    /// (`no-transform`, RFC 9111 5.2.2.6), parts of something, what is short, and types that do not shrink.
+    /// Any status will do that has a page of its own: a form's 422 is one like others, what a redirect says nobody reads. Not what is
+    /// coded already or must not be (`no-transform`, RFC 9111 5.2.2.6), parts of something, what is short, and types that do not shrink.
     #[must_use]
     pub fn of(compress: &Compress, request: &Request<'_>, (head, bytes): (&ResponseHead, &[u8])) -> Self {
         if compress.codings.is_empty() || matches!(head.status, 100..=199 | 204..=206 | 300..=303 | 305..=399)

@@ -168,6 +168,7 @@ fn it_has_every_key_and_no_other() {
             "in `timeout` of [upstream.NAME]" => "upstream.NAME.timeout.",
             "in `addresses` of [upstream.NAME]" => "upstream.NAME.addresses.",
             "in [dns]" => "dns.",
+            "in [reload]" => "reload.",
             "in [control]" => "control.",
             "in [process.NAME]" => "process.NAME.",
             "in `limits` of [process.NAME]" => "process.NAME.limits.",
