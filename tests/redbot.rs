@@ -30,7 +30,8 @@ fn redbot_finds_no_error_on_files() {
     fs::write(root.join("assets/app-3f9a.js"), "export const n = 1;\n".repeat(300)).expect("a script");
     fs::write(root.join("assets/app-3f9a.js.gz"), gzip(&"export const n = 1;\n".repeat(300)))
         .expect("its sibling");
-    fs::write(root.join("small.txt"), "small\n").expect("a text");
+    // Below what is compressed, and longer than the part that REDbot asks for.
+    fs::write(root.join("small.txt"), "small\n".repeat(100)).expect("a text");
     let big: Vec<u8> = (0..3_000_000_u32)
         .flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8..=255)
         .take(3_000_000)

@@ -23,6 +23,8 @@ pub struct Asked<'a> {
     pub target: &'a [u8],
     /// `Accept-Encoding`
     pub accept_encoding: Option<&'a [u8]>,
+    /// Whether `Cache-Control` says `no-transform`: nothing is coded for this one (RFC 9111 5.2.1.6).
+    pub no_transform: bool,
     /// `If-None-Match`
     pub if_none_match: Option<&'a [u8]>,
     /// `If-Match`
@@ -124,7 +126,7 @@ pub(crate) struct Instead<'a> {
 /// The answer that sends `variant`, or not, as the conditions and ranges of `asked` have it.
 pub(crate) fn of(variant: &Variant, asked: &Asked<'_>, instead: Option<Instead<'_>>) -> Answer {
     let plain = instead.is_none_or(|instead| instead.status == 200);
-    let length = variant.length();
+    let length = variant.length;
     if plain {
         match conditions::evaluate(asked, &variant.tag, variant.modified) {
             Verdict::Send => {}
@@ -166,7 +168,7 @@ fn partial(
     (content_type, instead): (&[u8], Option<Instead<'_>>),
     ranges: &[Range<u64>],
 ) -> Answer {
-    let size = variant.length();
+    let size = variant.length;
     let place =
         |range: &Range<u64>| format!("Content-Range: bytes {}-{}/{size}\r\n", range.start, range.end - 1);
     let (lines, parts) = match ranges {

@@ -15,10 +15,10 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-/// Evaluates them in the order of RFC 9110 13.2.2. `tag` is the file's entity tag, which is a strong one.
+/// Evaluates them in the order of RFC 9110 13.2.2. `tag` is the entity tag of what would be sent.
 pub(crate) fn evaluate(asked: &Asked<'_>, tag: &[u8], modified: SystemTime) -> Verdict {
     if let Some(tags) = asked.if_match {
-        if !is_any(tags) && !members(tags).any(|one| one == tag) {
+        if !is_any(tags) && !members(tags).any(|one| is_strong(tag) && one == tag) {
             return Verdict::Failed;
         }
     } else if let Some(date) = asked.if_unmodified_since.and_then(date)
@@ -28,7 +28,7 @@ pub(crate) fn evaluate(asked: &Asked<'_>, tag: &[u8], modified: SystemTime) -> V
     }
     if let Some(tags) = asked.if_none_match {
         // Weakly: a cache that marked our tag as weak has the same file (RFC 9110 13.1.2).
-        if is_any(tags) || members(tags).any(|one| one.strip_prefix(b"W/").unwrap_or(one) == tag) {
+        if is_any(tags) || members(tags).any(|one| opaque(one) == opaque(tag)) {
             return Verdict::Unchanged;
         }
     } else if let Some(date) = asked.if_modified_since.and_then(date)
@@ -44,12 +44,21 @@ pub(crate) fn evaluate(asked: &Asked<'_>, tag: &[u8], modified: SystemTime) -> V
 pub(crate) fn may_range(asked: &Asked<'_>, tag: &[u8], modified: SystemTime) -> bool {
     match asked.if_range {
         None => true,
-        Some(one) if one.starts_with(b"\"") || one.starts_with(b"W/") => one == tag,
+        Some(one) if one.starts_with(b"\"") || one.starts_with(b"W/") => is_strong(tag) && one == tag,
         Some(one) => {
             let age = SystemTime::now().duration_since(modified).unwrap_or_default();
             date(one) == Some(modified) && age > Duration::from_secs(2)
         }
     }
+}
+
+fn is_strong(tag: &[u8]) -> bool {
+    !tag.starts_with(b"W/")
+}
+
+/// A tag without its mark of weakness.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 fn is_any(tags: &[u8]) -> bool {
@@ -126,6 +135,17 @@ mod tests {
             assert_eq!(verdict(&[("if-none-match", value)]), none_match, "{value}");
             assert_eq!(verdict(&[("if-match", value)]), if_match, "{value}");
         }
+    }
+
+    #[test]
+    fn a_weak_tag_is_good_for_a_304_alone() {
+        let weak = b"W/\"a-1-gzip\"".as_slice();
+        let asked = Asked { if_none_match: Some(weak), ..Asked::default() };
+        assert_eq!(evaluate(&asked, weak, modified()), Verdict::Unchanged);
+        let asked = Asked { if_match: Some(weak), ..Asked::default() };
+        assert_eq!(evaluate(&asked, weak, modified()), Verdict::Failed);
+        let asked = Asked { if_range: Some(weak), ..Asked::default() };
+        assert!(!may_range(&asked, weak, modified()));
     }
 
     #[test]

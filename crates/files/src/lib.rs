@@ -11,7 +11,6 @@ mod error;
 mod handed;
 mod look;
 mod media;
-mod negotiation;
 mod open;
 mod open_file;
 mod path;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::io::Errno;
+use vestibule_coding::fits;
 use vestibule_config::{Coding, Files};
 
 use crate::error::Trouble;
@@ -17,6 +18,8 @@ use crate::stamp::Stamp;
 
 /// What never changes may be kept for a year (RFC 9111 has no longer), and need not be asked for again (RFC 8246).
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// Longer files are not coded: it would take a thread seconds, and memory that others need. A sibling that was made once is for them.
+const MOST_CODED: u64 = 8 << 20;
 /// Attempts to read a file that is written to meanwhile. After that it is sent as it is found.
 const ATTEMPTS: usize = 3;
 
@@ -135,18 +138,26 @@ impl Look {
         }
         let content_type = media::content_type(&name, &self.files.types);
         let is_immutable = is_itself && self.files.is_immutable(&self.path);
+        let cache_control = if is_immutable { Some(IMMUTABLE) } else { self.files.cache_control.as_deref() };
+        let compress = &self.files.compress;
+        let may_make = (compress.least.max(1)..=MOST_CODED)
+            .contains(&stamps.first().map_or(0, |plain| plain.1.size))
+            && fits(compress, content_type.as_bytes())
+            && !cache_control.is_some_and(|value| value.to_ascii_lowercase().contains("no-transform"));
+        let mut to_make = if may_make { compress.codings.clone() } else { Vec::new() };
+        to_make.retain(|&coding| opened.iter().all(|&(sibling, ..)| sibling != Some(coding)));
         let manner = Manner {
-            content_type: &content_type,
-            cache_control: if is_immutable { Some(IMMUTABLE) } else { self.files.cache_control.as_deref() },
-            varies: opened.len() > 1,
+            content_type: content_type.into(),
+            cache_control: cache_control.map(str::to_owned),
+            varies: opened.len() > 1 || !to_make.is_empty(),
         };
         let mut variants: Vec<Variant> = Vec::with_capacity(opened.len());
         for (coding, file, stamp) in opened {
             let (content, stamp) = content(file, stamp, how)?;
             let plain_tag = variants.first().map(|plain| plain.tag.clone());
-            variants.push(Variant::new((coding, stamp, content), manner, plain_tag.as_deref()));
+            variants.push(Variant::new((coding, stamp, content), &manner, plain_tag.as_deref()));
         }
-        Ok(Seen::File(Arc::new(Shelved { name, variants })))
+        Ok(Seen::File(Arc::new(Shelved::new(name, variants, to_make, manner))))
     }
 }
 

@@ -8,19 +8,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use vestibule_config::{Files, Sendfile};
+use tokio::sync::Semaphore;
+use vestibule_config::{Compress, Files, Sendfile};
 
 use crate::answer::{self, Answer, Asked, Found, Instead};
 use crate::error::Trouble;
 use crate::look::{Look, Seen};
 use crate::open::{How, Root};
 use crate::path;
-use crate::shelved::Shelved;
+use crate::shelved::{Choice, Shelved};
 
 /// Most files that are held open between two requests.
 const MOST_OPEN: usize = 256;
 /// Most paths of which it is remembered that there is nothing, or only a directory.
 const MOST_ABSENT: usize = 1024;
+/// Most files that are coded at once, each by a thread that has nothing else to do, and up to 16 MiB of memory. Who comes beyond them gets the
+/// file as it is.
+const MOST_CODING: usize = 4;
 /// Longer paths are looked up each time: what is remembered has to stay small.
 const LONGEST_KEY: usize = 1024;
 
@@ -38,6 +42,8 @@ pub struct Shelf {
     absent: RefCell<LruCache<Key, Entry<Seen>>>,
     /// By the address of what the configuration says of them.
     sites: RefCell<HashMap<usize, Site>>,
+    /// What is left of [`MOST_CODING`].
+    coding: Semaphore,
     /// Where keys are put together.
     key: RefCell<Vec<u8>>,
 }
@@ -49,6 +55,8 @@ type Key = Box<[u8]>;
 struct Entry<T> {
     /// When what it says was seen: that of its root.
     seen_at: Instant,
+    /// What it counts in [`Shelf::weight`].
+    weight: usize,
     what: T,
 }
 
@@ -80,6 +88,7 @@ impl Shelf {
             large: RefCell::new(bounded(MOST_OPEN)),
             absent: RefCell::new(LruCache::new(NonZeroUsize::new(MOST_ABSENT).unwrap_or(NonZeroUsize::MIN))),
             sites: RefCell::default(),
+            coding: Semaphore::new(MOST_CODING),
             key: RefCell::default(),
         }
     }
@@ -110,23 +119,50 @@ impl Shelf {
         write_key(&mut key, place_of(files), asked.path);
         let holds = |seen_at: &Entry<Arc<Shelved>>| seen_at.holds(now, files.check);
         if let Some(entry) = self.small.borrow_mut().get(key.as_slice()).filter(|entry| holds(entry)) {
-            return Some(found(&entry.what, asked));
+            return found(&entry.what, asked);
         }
         if let Some(entry) = self.large.borrow_mut().get(key.as_slice()).filter(|entry| holds(entry))
             && entry.what.open().all(|file| file.is_unchanged())
         {
-            return Some(found(&entry.what, asked));
+            return found(&entry.what, asked);
         }
         let mut absent = self.absent.borrow_mut();
         let entry = absent.get(key.as_slice()).filter(|entry| entry.holds(now, files.check))?;
-        Some(what(&entry.what, asked))
+        Some(without_file(&entry.what, asked))
     }
 
     async fn find_there(&self, files: &Files, asked: &Asked<'_>, now: Instant) -> Found {
         let Some(name) = path::name(asked.path, &files.strip) else { return Found::Nothing };
         let site = self.site(place_of(files), now, || files.clone()).await;
-        let seen = self.look(place_of(files), &site, asked.path, name).await;
-        what(&seen, asked)
+        match self.look(place_of(files), &site, asked.path, name).await {
+            Seen::File(shelved) => {
+                if let Some(Choice::ToMake(place)) = shelved.choose(asked)
+                    && self.make(&shelved, place).await.is_ok()
+                {
+                    self.weigh_anew((place_of(files), asked.path), &shelved);
+                }
+                found(&shelved, asked)
+                    .or_else(|| shelved.plain().map(|plain| Found::File(answer::of(plain, asked, None))))
+                    .unwrap_or(Found::Nothing)
+            }
+            other => without_file(&other, asked),
+        }
+    }
+
+    /// Makes what a file is in one of its codings, or waits for who is at it.
+    ///
+    /// # Errors
+    /// When too many are made already, or the event loop is ending.
+    async fn make(&self, shelved: &Arc<Shelved>, place: usize) -> Result<(), ()> {
+        let Some((coding, made)) = shelved.to_make(place) else { return Err(()) };
+        let making = async || {
+            let _one = self.coding.try_acquire().map_err(|_| ())?;
+            let (of, most) = (Arc::clone(shelved), self.most / 4);
+            let variant = tokio::task::spawn_blocking(move || of.make(coding)).await.map_err(|_| ())?;
+            // What would drive out the others is not kept, and so not made again for each who asks.
+            Ok(variant.filter(|variant| variant.length <= most as u64))
+        };
+        made.get_or_try_init(making).await.map(|_| ())
     }
 
     /// What an application handed us by this name below the root of `sendfile`, to be sent with the fields that it said.
@@ -158,8 +194,9 @@ impl Shelf {
         };
         match seen {
             Seen::File(shelved) => {
-                let variant = shelved.variant(None).ok_or("there is no such file")?;
-                Ok(answer::of(variant, asked, Some(instead)))
+                // It goes as it is: it may be one visitor's own, and never be asked for again.
+                let plain = shelved.plain().ok_or("there is no such file")?;
+                Ok(answer::of(plain, asked, Some(instead)))
             }
             Seen::Nothing | Seen::Directory => Err("there is no such file"),
             Seen::Refused(_, why) => Err(why),
@@ -229,39 +266,66 @@ impl Shelf {
     }
 
     fn remember(&self, key: Key, seen_at: Instant, seen: &Seen) {
-        let dropped = self.small.borrow_mut().pop(&key);
-        self.count_out(dropped);
+        for cache in [&self.small, &self.large] {
+            let dropped = cache.borrow_mut().pop(&key);
+            self.count_out(dropped);
+        }
         if key.len() > LONGEST_KEY {
             return;
         }
         match seen {
-            Seen::File(shelved) if shelved.open().next().is_none() => {
-                self.large.borrow_mut().pop(&key);
-                self.absent.borrow_mut().pop(&key);
-                self.weight.set(self.weight.get() + shelved.weight());
-                self.small.borrow_mut().put(key, Entry { seen_at, what: Arc::clone(shelved) });
-                while self.weight.get() > self.most {
-                    let oldest = self.small.borrow_mut().pop_lru().map(|(_, entry)| entry);
-                    if oldest.is_none() {
-                        break;
-                    }
-                    self.count_out(oldest);
-                }
-            }
             Seen::File(shelved) => {
                 self.absent.borrow_mut().pop(&key);
-                self.large.borrow_mut().put(key, Entry { seen_at, what: Arc::clone(shelved) });
+                let weight = shelved.weight();
+                self.weight.set(self.weight.get() + weight);
+                let entry = Entry { seen_at, weight, what: Arc::clone(shelved) };
+                let dropped = self.cache_of(shelved).borrow_mut().push(key, entry).map(|(_, entry)| entry);
+                self.count_out(dropped);
+                self.make_room();
             }
             other => {
-                self.large.borrow_mut().pop(&key);
-                self.absent.borrow_mut().put(key, Entry { seen_at, what: other.clone() });
+                self.absent.borrow_mut().put(key, Entry { seen_at, weight: 0, what: other.clone() });
             }
+        }
+    }
+
+    /// Counts a file that became heavier.
+    fn weigh_anew(&self, (place, path): (usize, &[u8]), shelved: &Arc<Shelved>) {
+        let mut key = Vec::new();
+        write_key(&mut key, place, path);
+        if let Some(entry) = self.cache_of(shelved).borrow_mut().peek_mut(key.as_slice())
+            && Arc::ptr_eq(&entry.what, shelved)
+        {
+            let before = std::mem::replace(&mut entry.weight, shelved.weight());
+            self.weight.set((self.weight.get() + entry.weight).saturating_sub(before));
+        }
+        self.make_room();
+    }
+
+    fn cache_of(&self, shelved: &Shelved) -> &RefCell<LruCache<Key, Entry<Arc<Shelved>>>> {
+        if shelved.open().next().is_none() { &self.small } else { &self.large }
+    }
+
+    /// Drops what was not looked at for the longest until there is room.
+    fn make_room(&self) {
+        while self.weight.get() > self.most {
+            let (mut small, mut large) = (self.small.borrow_mut(), self.large.borrow_mut());
+            let seen_at = |cache: &LruCache<Key, Entry<_>>| cache.peek_lru().map(|(_, entry)| entry.seen_at);
+            let dropped = match (seen_at(&small), seen_at(&large)) {
+                (Some(one), Some(other)) if other < one => large.pop_lru(),
+                (None, _) => large.pop_lru(),
+                (Some(_), _) => small.pop_lru(),
+            };
+            if dropped.is_none() {
+                break;
+            }
+            self.count_out(dropped.map(|(_, entry)| entry));
         }
     }
 
     fn count_out(&self, entry: Option<Entry<Arc<Shelved>>>) {
         if let Some(entry) = entry {
-            self.weight.set(self.weight.get().saturating_sub(entry.what.weight()));
+            self.weight.set(self.weight.get().saturating_sub(entry.weight));
         }
     }
 }
@@ -269,7 +333,7 @@ impl Shelf {
 /// What a directory of handed files is: nothing but files, hidden ones too, no links that lead out: a name may come from somebody's
 /// upload.
 fn of_handed(root: &std::path::Path) -> Files {
-    Files { index: None, ..Files::of(PathBuf::from(root)) }
+    Files { index: None, compress: Compress::default(), ..Files::of(PathBuf::from(root)) }
 }
 
 fn place_of(files: &Files) -> usize {
@@ -282,21 +346,22 @@ fn write_key(key: &mut Vec<u8>, place: usize, path: &[u8]) {
     key.extend_from_slice(path);
 }
 
-fn what(seen: &Seen, asked: &Asked<'_>) -> Found {
+fn without_file(seen: &Seen, asked: &Asked<'_>) -> Found {
     match seen {
-        Seen::File(shelved) => found(shelved, asked),
         // A path that begins with two slashes would be taken for a host.
         Seen::Directory if asked.target.starts_with(b"//") => Found::Nothing,
         Seen::Directory => Found::File(Answer::with_slash(asked.target)),
-        Seen::Nothing => Found::Nothing,
+        Seen::Nothing | Seen::File(_) => Found::Nothing,
         &Seen::Refused(status, why) => Found::Refused(status, why),
     }
 }
 
-fn found(shelved: &Shelved, asked: &Asked<'_>) -> Found {
-    match shelved.variant(asked.accept_encoding) {
-        Some(variant) => Found::File(answer::of(variant, asked, None)),
-        None => Found::Nothing,
+/// The answer for this request; `None` where the representation that it gets is to be made first.
+fn found(shelved: &Shelved, asked: &Asked<'_>) -> Option<Found> {
+    match shelved.choose(asked) {
+        Some(Choice::Variant(variant)) => Some(Found::File(answer::of(variant, asked, None))),
+        Some(Choice::ToMake(_)) => None,
+        None => Some(Found::Nothing),
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 use vestibule_config::Coding;
 
-use crate::negotiation;
+use crate::answer::Asked;
 use crate::open_file::OpenFile;
 use crate::stamp::Stamp;
 
@@ -16,13 +17,26 @@ pub const IN_MEMORY: u64 = 256 << 10;
 /// What one that is kept costs beside its bytes, roughly.
 const OVERHEAD: usize = 1024;
 
-/// A file and its precompressed siblings.
+/// A file, its precompressed siblings, and what was made of it in other codings.
 #[derive(Debug)]
 pub(crate) struct Shelved {
     /// The name below the root that it was found by.
     pub(crate) name: Vec<u8>,
     /// The file itself, then those of its siblings that are there, the preferred first.
     pub(crate) variants: Vec<Variant>,
+    /// The codings that it can be had in: those of its siblings, then those that can be made, in the order of [`Self::made`].
+    offered: Vec<Coding>,
+    /// What the file is in a coding that no sibling has, once somebody wanted it so; `None` where that is no shorter.
+    made: Vec<OnceCell<Option<Variant>>>,
+    manner: Manner,
+}
+
+/// Which representation a client gets.
+#[derive(Debug)]
+pub(crate) enum Choice<'a> {
+    Variant(&'a Variant),
+    /// One that is to be made first: this of [`Shelved::made`].
+    ToMake(usize),
 }
 
 /// One representation of a file.
@@ -30,6 +44,8 @@ pub(crate) struct Shelved {
 pub(crate) struct Variant {
     pub(crate) coding: Option<Coding>,
     pub(crate) stamp: Stamp,
+    /// Bytes of this representation.
+    pub(crate) length: u64,
     pub(crate) modified: SystemTime,
     /// The entity tag, with its quotes.
     pub(crate) tag: Bytes,
@@ -51,10 +67,10 @@ pub(crate) enum Content {
 }
 
 /// What all representations of a file say of themselves.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner<'a> {
-    pub(crate) content_type: &'a str,
-    pub(crate) cache_control: Option<&'a str>,
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
+    pub(crate) content_type: String,
+    pub(crate) cache_control: Option<String>,
     pub(crate) varies: bool,
 }
 
@@ -62,26 +78,42 @@ impl Variant {
     /// One that is opened so, and whose content is this. `plain_tag` is the tag of the file itself, where this is a sibling.
     pub(crate) fn new(
         (coding, stamp, content): (Option<Coding>, Stamp, Content),
-        manner: Manner<'_>,
+        manner: &Manner,
         plain_tag: Option<&[u8]>,
     ) -> Self {
         let mut tag = stamp.tag();
         // Two representations have two tags (RFC 9110 8.8.3.3), even if both have the same length.
         if let (Some(coding), true) = (coding, plain_tag == Some(tag.as_bytes())) {
-            tag.truncate(tag.len() - 1);
-            tag.push('-');
-            tag.push_str(coding.as_str());
-            tag.push('"');
+            tag = marked(&tag, coding);
         }
+        Variant::with_tag((coding, stamp, content), stamp.size, manner, tag)
+    }
+
+    /// One that was made of the file in this state. Its tag is weak: another release may code it otherwise, so parts of it do not go together
+    /// (RFC 9110 8.8.1), and none are offered.
+    pub(crate) fn made((coding, stamp, bytes): (Coding, Stamp, Bytes), manner: &Manner) -> Self {
+        let tag = format!("W/{}", marked(&stamp.tag(), coding));
+        let length = bytes.len() as u64;
+        Variant::with_tag((Some(coding), stamp, Content::Memory(bytes)), length, manner, tag)
+    }
+
+    fn with_tag(
+        (coding, stamp, content): (Option<Coding>, Stamp, Content),
+        length: u64,
+        manner: &Manner,
+        tag: String,
+    ) -> Self {
         let mut unchanged = format!("ETag: {tag}\r\n");
-        if let Some(value) = manner.cache_control {
+        if let Some(value) = &manner.cache_control {
             unchanged.push_str(&format!("Cache-Control: {value}\r\n"));
         }
         if manner.varies {
             unchanged.push_str("Vary: Accept-Encoding\r\n");
         }
-        let mut rest =
-            format!("Last-Modified: {}\r\n{unchanged}Accept-Ranges: bytes\r\n", stamp.modified_text());
+        let mut rest = format!("Last-Modified: {}\r\n{unchanged}", stamp.modified_text());
+        if !tag.starts_with("W/") {
+            rest.push_str("Accept-Ranges: bytes\r\n");
+        }
         if let Some(coding) = coding {
             rest.push_str(&format!("Content-Encoding: {}\r\n", coding.as_str()));
         }
@@ -90,6 +122,7 @@ impl Variant {
         Variant {
             coding,
             stamp,
+            length,
             modified: stamp.modified(),
             tag: tag.into(),
             content_type: Bytes::copy_from_slice(manner.content_type.as_bytes()),
@@ -99,22 +132,64 @@ impl Variant {
             content,
         }
     }
+}
 
-    pub(crate) fn length(&self) -> u64 {
-        self.stamp.size
-    }
+/// The tag of a file in a coding.
+fn marked(tag: &str, coding: Coding) -> String {
+    format!("{}-{}\"", tag.strip_suffix('"').unwrap_or(tag), coding.as_str())
 }
 
 impl Shelved {
-    /// The representation for a client that accepts these codings.
-    pub(crate) fn variant(&self, accept_encoding: Option<&[u8]>) -> Option<&Variant> {
-        let plain = self.variants.first();
-        let (Some(accepted), true) = (accept_encoding, self.variants.len() > 1) else { return plain };
-        let chosen = negotiation::choose(accepted, self.variants.iter().filter_map(|variant| variant.coding));
-        match chosen {
-            None => plain,
-            Some(_) => self.variants.iter().find(|variant| variant.coding == chosen),
+    /// One of this name, of these files, that can be made in these codings too.
+    pub(crate) fn new(name: Vec<u8>, variants: Vec<Variant>, to_make: Vec<Coding>, manner: Manner) -> Self {
+        let made = to_make.iter().map(|_| OnceCell::new()).collect();
+        let mut offered: Vec<_> = variants.iter().filter_map(|variant| variant.coding).collect();
+        offered.extend(to_make);
+        Shelved { name, variants, offered, made, manner }
+    }
+
+    /// The file itself.
+    pub(crate) fn plain(&self) -> Option<&Variant> {
+        self.variants.first()
+    }
+
+    /// The representation for this request. `None` only if there is no file.
+    pub(crate) fn choose(&self, asked: &Asked<'_>) -> Option<Choice<'_>> {
+        let plain = self.plain().map(Choice::Variant);
+        let (Some(accepted), false) = (asked.accept_encoding, self.offered.is_empty()) else { return plain };
+        // Parts are of what is on the disk.
+        let may_make = asked.range.is_none() && !asked.no_transform;
+        let siblings = self.offered.len() - self.made.len();
+        let offered = if may_make { self.offered.as_slice() } else { self.offered.get(..siblings)? };
+        let chosen = vestibule_coding::choose(accepted, offered);
+        let Some(place) = chosen.and_then(|chosen| offered.iter().position(|&coding| coding == chosen))
+        else {
+            return plain;
+        };
+        match place.checked_sub(siblings) {
+            None => self.variants.iter().find(|variant| variant.coding == chosen).map(Choice::Variant),
+            Some(place) => match self.made.get(place)?.get() {
+                None => Some(Choice::ToMake(place)),
+                Some(made) => made.as_ref().map(Choice::Variant).or(plain),
+            },
         }
+    }
+
+    /// The coding of this of [`Self::made`], and where it is to be.
+    pub(crate) fn to_make(&self, place: usize) -> Option<(Coding, &OnceCell<Option<Variant>>)> {
+        let coding = self.offered.get(self.offered.len() - self.made.len() + place)?;
+        Some((*coding, self.made.get(place)?))
+    }
+
+    /// The file in `coding`, if that is shorter. It takes its time, and may wait for the disk.
+    pub(crate) fn make(&self, coding: Coding) -> Option<Variant> {
+        let plain = self.plain()?;
+        let coded = match &plain.content {
+            Content::Memory(bytes) => vestibule_coding::whole(coding, bytes),
+            // What changes meanwhile is looked up anew soon.
+            Content::Disk(file) => vestibule_coding::whole(coding, &file.read_whole(true).ok()??),
+        }?;
+        Some(Variant::made((coding, plain.stamp, coded.into()), &self.manner))
     }
 
     /// Bytes of memory that it takes.
@@ -123,7 +198,8 @@ impl Shelved {
             Content::Memory(bytes) => bytes.len() + OVERHEAD,
             Content::Disk(_) => OVERHEAD,
         };
-        self.name.len() + self.variants.iter().map(bytes).sum::<usize>()
+        let made = self.made.iter().filter_map(|made| made.get()?.as_ref());
+        self.name.len() + self.variants.iter().chain(made).map(bytes).sum::<usize>()
     }
 
     /// The files that it holds open.

@@ -215,7 +215,7 @@ impl<'r, 'a> AskedFor<'r, 'a> {
 }
 
 /// Whether a list has the element `name`, given in lower case, whatever its argument.
-fn has(list: &[u8], name: &[u8]) -> bool {
+pub(crate) fn has(list: &[u8], name: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|element| {
         let element = element.split(|&byte| byte == b'=').next().unwrap_or_default();
         element.trim_ascii().eq_ignore_ascii_case(name)

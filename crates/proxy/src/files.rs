@@ -6,6 +6,7 @@ use vestibule_config::{Config, Files};
 use vestibule_files::{Asked, Found};
 use vestibule_http1::{Method, Name};
 
+use crate::compress::has;
 use crate::request::Request;
 use crate::respond;
 use crate::stack::Response;
@@ -36,6 +37,7 @@ pub(crate) async fn answer(
 #[derive(Debug, Default)]
 pub(crate) struct Conditions<'a> {
     accept_encoding: Option<Cow<'a, [u8]>>,
+    no_transform: bool,
     if_none_match: Option<Cow<'a, [u8]>>,
     if_match: Option<Cow<'a, [u8]>>,
     if_modified_since: Option<Cow<'a, [u8]>>,
@@ -56,6 +58,10 @@ impl<'a> Conditions<'a> {
                     (b"if-match", &mut found.if_match)
                 }
                 8 => (b"if-range", &mut found.if_range),
+                13 if name.eq_ignore_ascii_case(b"cache-control") => {
+                    found.no_transform |= has(line.value.of(request.bytes), b"no-transform");
+                    continue;
+                }
                 13 => (b"if-none-match", &mut found.if_none_match),
                 15 => (b"accept-encoding", &mut found.accept_encoding),
                 17 => (b"if-modified-since", &mut found.if_modified_since),
@@ -86,6 +92,7 @@ impl<'a> Conditions<'a> {
             path,
             target: request.head.path_and_query.of(request.bytes),
             accept_encoding: self.accept_encoding.as_deref(),
+            no_transform: self.no_transform,
             if_none_match: self.if_none_match.as_deref(),
             if_match: self.if_match.as_deref(),
             if_modified_since: self.if_modified_since.as_deref(),

@@ -427,3 +427,161 @@ async fn links_lead_where_the_operator_lets_them() {
     let into = Files { links: Links::Into(vec![shared]), ..Files::of(&public) };
     assert_eq!(bytes(&answered(&shelf, &into, &asked("/uploads/a")).await), b"shared");
 }
+
+/// A text of this many bytes that shrinks.
+fn text(bytes: usize) -> String {
+    "body { color: black; margin: 0 }\n".repeat(bytes / 33 + 1)[..bytes].to_owned()
+}
+
+/// Bytes that do not shrink (xorshift64).
+fn noise(mut seed: u64) -> impl Iterator<Item = u8> {
+    std::iter::repeat_with(move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 32) as u8
+    })
+}
+
+fn wanting<'a>(path: &'a str, accepted: &'a str) -> Asked<'a> {
+    Asked { accept_encoding: Some(accepted.as_bytes()), ..asked(path) }
+}
+
+#[tokio::test]
+async fn codes_a_text_once_for_all_who_want_it_so() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, size) in [("small.css", 20_000), ("large.css", IN_MEMORY as usize + 50_000)] {
+        fs::write(root.path().join(name), text(size)).unwrap();
+        let (files, shelf) = (Files::of(root.path()), Shelf::new(MOST));
+        let path = format!("/{name}");
+        let plain = answered(&shelf, &files, &asked(&path)).await;
+        assert_eq!((plain.length, field(&plain, "content-encoding")), (Some(size as u64), None));
+        assert_eq!(field(&plain, "vary"), Some("Accept-Encoding"));
+        let tag = field(&plain, "etag").unwrap().trim_matches('"').to_owned();
+        for (accepted, coding) in [("gzip", "gzip"), ("gzip, deflate, br, zstd", "zstd"), ("br", "br")] {
+            let now = Instant::now();
+            assert!(shelf.find_here(&files, &wanting(&path, accepted), now).is_none(), "it is to be made");
+            let answer = answered(&shelf, &files, &wanting(&path, accepted)).await;
+            assert_eq!(field(&answer, "content-encoding"), Some(coding));
+            let mark = format!("W/\"{tag}-{coding}\"");
+            assert_eq!(field(&answer, "etag"), Some(mark.as_str()));
+            assert_eq!(field(&answer, "vary"), Some("Accept-Encoding"));
+            assert_eq!(field(&answer, "accept-ranges"), None);
+            assert!(answer.length.unwrap() < size as u64 / 10);
+            assert_eq!(bytes(&answer).len() as u64, answer.length.unwrap());
+            let Body::Memory(made) = &answer.body else { panic!("made anew: {answer:?}") };
+            let Some(Found::File(again)) = shelf.find_here(&files, &wanting(&path, accepted), Instant::now())
+            else {
+                panic!("it is at hand")
+            };
+            let Body::Memory(kept) = &again.body else { panic!("{again:?}") };
+            assert_eq!(made.as_ptr(), kept.as_ptr(), "made once");
+            let head = Asked { method_is_head: true, ..wanting(&path, accepted) };
+            assert_eq!(answered(&shelf, &files, &head).await.length, answer.length);
+            let known = Asked { if_none_match: Some(mark.as_bytes()), ..wanting(&path, accepted) };
+            let unchanged = answered(&shelf, &files, &known).await;
+            assert_eq!((unchanged.status, field(&unchanged, "etag")), (304, Some(mark.as_str())));
+            assert_eq!(field(&unchanged, "vary"), Some("Accept-Encoding"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn codes_nothing_that_is_better_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let random: Vec<u8> = noise(1).take(5000).collect();
+    for (name, content) in [
+        ("short.css", text(900).into_bytes()),
+        ("picture.png", text(5000).into_bytes()),
+        ("noise.css", random),
+        ("plain.css", text(5000).into_bytes()),
+    ] {
+        fs::write(root.path().join(name), content).unwrap();
+    }
+    let (files, shelf) = (Files::of(root.path()), Shelf::new(MOST));
+    for path in ["/short.css", "/picture.png", "/noise.css"] {
+        let answer = answered(&shelf, &files, &wanting(path, "gzip")).await;
+        assert_eq!(field(&answer, "content-encoding"), None, "{path}");
+        let again = shelf.find_here(&files, &wanting(path, "gzip"), Instant::now());
+        assert!(again.is_some(), "{path} is not tried again");
+    }
+    for path in ["/short.css", "/picture.png"] {
+        assert_eq!(field(&answered(&shelf, &files, &asked(path)).await, "vary"), None, "{path}");
+    }
+    let ranged = Asked { range: Some(b"bytes=0-9"), ..wanting("/plain.css", "gzip") };
+    let answer = answered(&shelf, &files, &ranged).await;
+    assert_eq!((answer.status, field(&answer, "content-encoding")), (206, None));
+    let fixed = Asked { no_transform: true, ..wanting("/plain.css", "gzip") };
+    assert_eq!(field(&answered(&shelf, &files, &fixed).await, "content-encoding"), None);
+    for files in [
+        Files { cache_control: Some("No-Transform, max-age=1".to_owned()), ..Files::of(root.path()) },
+        Files { compress: Compress::default(), ..Files::of(root.path()) },
+    ] {
+        let answer = answered(&Shelf::new(MOST), &files, &wanting("/plain.css", "gzip")).await;
+        assert_eq!((field(&answer, "content-encoding"), field(&answer, "vary")), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn what_lies_beside_a_file_goes_before_what_is_made_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.css"), text(5000)).unwrap();
+    fs::write(root.path().join("a.css.gz"), "as gzip made it").unwrap();
+    let files = Files { precompressed: vec![Coding::Gzip], ..Files::of(root.path()) };
+    let shelf = Shelf::new(MOST);
+    for (accepted, coding, is_sibling) in
+        [("gzip, br, zstd", "gzip", true), ("gzip;q=0.5, br", "br", false), ("zstd", "zstd", false)]
+    {
+        let answer = answered(&shelf, &files, &wanting("/a.css", accepted)).await;
+        assert_eq!(field(&answer, "content-encoding"), Some(coding), "{accepted}");
+        assert_eq!(bytes(&answer) == b"as gzip made it", is_sibling, "{accepted}");
+    }
+}
+
+#[tokio::test]
+async fn codes_a_changed_file_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let (files, shelf) = (always(root.path()), Shelf::new(MOST));
+    let mut lengths = Vec::new();
+    for size in [5000, 50_000] {
+        fs::write(root.path().join("a.css"), text(size)).unwrap();
+        let answer = answered(&shelf, &files, &wanting("/a.css", "gzip")).await;
+        assert_eq!(field(&answer, "content-encoding"), Some("gzip"));
+        lengths.push(answer.length);
+    }
+    assert!(lengths[0] < lengths[1]);
+}
+
+#[tokio::test]
+async fn codes_few_at_once_and_sends_the_others_as_they_are() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.css"), text(5000)).unwrap();
+    let (files, shelf) = (Files::of(root.path()), Shelf::new(MOST));
+    let others = shelf.coding.acquire_many(MOST_CODING as u32).await.unwrap();
+    let answer = answered(&shelf, &files, &wanting("/a.css", "gzip")).await;
+    assert_eq!((answer.length, field(&answer, "content-encoding")), (Some(5000), None));
+    drop(others);
+    let answer = answered(&shelf, &files, &wanting("/a.css", "gzip")).await;
+    assert_eq!(field(&answer, "content-encoding"), Some("gzip"), "it was not taken for what does not shrink");
+}
+
+#[tokio::test]
+async fn what_is_made_counts_as_memory() {
+    let root = tempfile::tempdir().unwrap();
+    // Half of it is there to stay.
+    let noisy = |seed: u64| -> String {
+        noise(seed).map(|byte| char::from(b'a' + (byte >> 4))).take(300_000).collect()
+    };
+    let (files, shelf) = (Files::of(root.path()), Shelf::new(MOST));
+    for n in 1..=20 {
+        fs::write(root.path().join(format!("{n}.css")), noisy(n)).unwrap();
+        let path = format!("/{n}.css");
+        answered(&shelf, &files, &wanting(&path, "gzip")).await;
+        let held = |cache: &RefCell<LruCache<Key, Entry<Arc<Shelved>>>>| -> usize {
+            cache.borrow().iter().map(|(_, entry)| entry.what.weight()).sum()
+        };
+        assert_eq!(held(&shelf.small) + held(&shelf.large), shelf.weight.get());
+        assert!(shelf.weight.get() <= MOST, "{}", shelf.weight.get());
+    }
+    assert!(shelf.weight.get() > MOST / 2, "{}", shelf.weight.get());
+}
