@@ -111,6 +111,14 @@ fn locations(random: &mut fastrand::Rng, within: &str, depth: usize, count: &mut
     text
 }
 
+/// What nginx and Vestibule have of a site.
+fn both(site: &str, config: &str, number: usize) -> String {
+    let name = format!("s{number}.test");
+    let block = site.split("server {").find(|block| block.contains(&format!("server_name {name};")));
+    let routes = config.split("[[route]]").filter(|route| route.contains(&format!("\"{name}\"")));
+    format!("{}\n{}", block.unwrap_or_default(), routes.collect::<Vec<_>>().join("[[route]]"))
+}
+
 #[test]
 fn a_route_is_chosen_where_nginx_chooses_its_location() {
     let mut random = fastrand::Rng::with_seed(0x006e_6769_6e78);
@@ -129,6 +137,7 @@ fn a_route_is_chosen_where_nginx_chooses_its_location() {
     let vestibule = Vestibule::start(&dir, &config);
 
     let mut wrong = Vec::new();
+    let mut first_wrong = String::new();
     let mut told = 0;
     for number in 0..SITES {
         let mut clients = [nginx.address(), vestibule.address()]
@@ -146,6 +155,9 @@ fn a_route_is_chosen_where_nginx_chooses_its_location() {
                 if made.stderr.contains(&format!("site.conf:{line}: location ")) {
                     told += 1;
                 } else {
+                    if first_wrong.is_empty() {
+                        first_wrong = both(&site, &config, number);
+                    }
                     wrong.push(format!(
                         "s{number}.test{path} (line {line}): {} is {} here",
                         answers[0], answers[1]
@@ -154,7 +166,7 @@ fn a_route_is_chosen_where_nginx_chooses_its_location() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}\n{}\n{first_wrong}", wrong.len(), wrong.join("\n"));
     // Nearly all can be said in routes.
     assert!(told * 50 < SITES * PATHS.len(), "{told} differ, as told");
 }

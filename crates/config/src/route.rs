@@ -138,12 +138,12 @@ fn read(section: Section<'_>, upstreams: &[ReadUpstream], usual: &Usual) -> Read
             problem.instead("write several routes, or a pattern in place of many paths"),
         );
     }
-    let conditions = conditions::read(&section);
     let catches = match (section.has("path"), paths.as_slice()) {
         (false, _) => template::Catches::of(&[PathPattern::any()]),
         (true, _) if reader.found() > before => template::Catches::default(),
         (true, paths) => template::Catches::of(paths),
     };
+    let conditions = conditions::read(&section);
     let compress = compress::read(&section, &usual.compress);
     let fits = reader.found() == before;
     let (steps, body) = steps::read(&section, upstreams, &catches, &compress);

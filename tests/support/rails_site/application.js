@@ -19,7 +19,7 @@ form.append("note", "from a browser");
 const post = fetch("/upload", { method: "POST", body: form }).then((answer) => answer.text());
 const away = fetch("/away").then((answer) => answer.text().then((text) => `${answer.redirected} ${new URL(answer.url).pathname} ${text}`));
 const report = fetch("/report").then((answer) => answer.blob().then((blob) => `${answer.headers.get("content-disposition")} ${blob.size}`));
-const missing = fetch("/assets/missing.css").then((answer) => answer.status);
+const missing = fetch("/assets/missing.css").then((answer) => answer.text().then(() => answer.status));
 Promise.all([post, away, report, missing]).then((all) => {
   document.getElementById("fetched").textContent = all.join("; ");
 });

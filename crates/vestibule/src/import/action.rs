@@ -84,6 +84,10 @@ pub(super) fn drafts<'d>(
 
     if !scope.own("internal").is_empty() {
         respond(&mut keys, NOTHING);
+        let about = About { known, ..site.about };
+        let mut fields = Fields::default();
+        fields.answers_of_errors(scope, about, site.hsts);
+        fields.write(&mut keys);
         return vec![Draft { only: None, keys }];
     }
     let mut kept_out = Keys::default();

@@ -197,6 +197,18 @@ impl Fields {
         }
     }
 
+    /// Of nothing but errors: what nginx adds `always`. What there is to note is noted where else the field stands.
+    pub(super) fn answers_of_errors(&mut self, scope: &Scope<'_>, about: About<'_>, hsts: bool) {
+        self.answers(scope, about, hsts, false, &mut Notes::default());
+        let always = |name: &str| {
+            let mut named =
+                scope.all("add_header").into_iter().filter(|directive| directive.argument(0) == name);
+            named.any(|directive| directive.says("always"))
+        };
+        self.add.retain(|(name, _)| always(name));
+        self.hide.clear();
+    }
+
     /// A field that replaces the application's.
     pub(super) fn replace(&mut self, name: &str, value: &str) {
         push(&mut self.hide, name.to_owned());

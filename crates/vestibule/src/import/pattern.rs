@@ -1,5 +1,7 @@
 //! Which paths a location is for, and how a route says so.
 
+use regex_automata::Input;
+use regex_automata::hybrid::dfa::DFA;
 use regex_automata::meta::{Config, Regex as Compiled};
 use regex_automata::util::syntax;
 
@@ -80,12 +82,41 @@ impl Regex {
         !self.anchored || self.lead.starts_with(prefix) || prefix.starts_with(&self.lead)
     }
 
+    /// Whether it finds something in the prefix itself, whatever comes behind that.
+    fn is_found_in(&self, prefix: &str) -> bool {
+        let within = |path: &[u8]| self.compiled.is_match(Input::new(path).range(..prefix.len()));
+        // `$` and `\b` look at what comes next.
+        within(prefix.as_bytes()) && (0..=u8::MAX).all(|next| within(&[prefix.as_bytes(), &[next]].concat()))
+    }
+
+    /// Whether the prefix may be the beginning of what it finds; never false where it is.
+    fn is_under_way_after(&self, prefix: &str) -> bool {
+        let syntax = syntax::Config::new().unicode(false).utf8(false);
+        let states = || {
+            let dfa = DFA::builder().syntax(syntax).build(&self.text).ok()?;
+            let mut cache = dfa.create_cache();
+            let mut state = dfa.start_state_forward(&mut cache, &Input::new(prefix)).ok()?;
+            for &byte in prefix.as_bytes() {
+                state = dfa.next_state(&mut cache, state, byte).ok()?;
+            }
+            let anew = Input::new(prefix).range(prefix.len()..);
+            Some((state, dfa.start_state_forward(&mut cache, &anew).ok()?))
+        };
+        states().is_none_or(|(state, anew)| state != anew)
+    }
+
     /// The same for paths that begin so only; `None` where one expression cannot say both.
     pub(super) fn below(&self, prefix: &str) -> Option<Self> {
         if prefix.is_empty() || prefix == "/" || (self.anchored && self.lead.starts_with(prefix)) {
             return Some(self.clone());
         }
-        if self.anchored || self.text.contains('|') && !self.text.contains('(') {
+        if self.is_found_in(prefix) {
+            return Regex::beginning(prefix);
+        }
+        if self.anchored
+            || self.text.contains('|') && !self.text.contains('(')
+            || self.is_under_way_after(prefix)
+        {
             return None;
         }
         let (flags, text) = match self.text.strip_prefix("(?i)") {
@@ -222,4 +253,58 @@ fn encoded(path: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Below each beginning: what it is together with an expression, and paths that do and do not fit both.
+    #[test]
+    fn says_both_a_beginning_and_an_expression_or_neither() {
+        for (prefix, text, both) in [
+            ("/a/", r"\.js$", Some(r"^/a/.*(?:\.js$)")),
+            ("/b/", "b", Some("^/b/")),
+            ("/b", "b$", None),
+            ("/a/b/", "^/a/", Some("^/a/b/")),
+            ("/a", "^/a/", Some("^/a/")),
+            ("/ab", "^/a.*c", None),
+            ("/a/", "^/a/b", Some("^/a/b")),
+            ("/api", "piv", None),
+            ("/api", "(?i)B", Some("^/api.*(?i:B)")),
+            ("/", r"\.js$", Some(r"\.js$")),
+        ] {
+            let regex = Regex::of(text, false).unwrap();
+            let found = regex.below(prefix).map(|regex| regex.text);
+            assert_eq!(found.as_deref(), both, "{text} below {prefix}");
+        }
+    }
+
+    #[test]
+    fn what_both_say_holds_for_every_path() {
+        let expressions =
+            [r"\.js$", "b", "^/a/", "^/(a|b)", "b/c", "a+", r"\bx", "^/a", "(a|/b)$", r"[^/]\.css", "/$"];
+        let letters = ["", "/", "a", "b", "c", "x", ".js", ".css", "/b"];
+        let mut compared = 0;
+        for text in expressions {
+            let regex = Regex::of(text, false).unwrap();
+            for prefix in ["/a", "/a/", "/b", "/a/b", "/a.j", "/x/", "/ab/c"] {
+                let Some(both) = regex.below(prefix) else { continue };
+                for end in
+                    letters.iter().flat_map(|one| letters.iter().map(move |other| format!("{one}{other}")))
+                {
+                    let below = format!("{prefix}{end}");
+                    assert_eq!(
+                        both.fits(&below),
+                        regex.fits(&below),
+                        "{text} below {prefix}, of {below}: {}",
+                        both.text
+                    );
+                    assert!(!both.fits(&format!("/other{below}")), "{text} below {prefix}: {}", both.text);
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 2000, "{compared}");
+    }
 }
