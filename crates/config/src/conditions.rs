@@ -75,7 +75,9 @@ impl Conditions {
     }
 
     fn method_holds<A: Asked + ?Sized>(&self, asked: &A) -> bool {
-        self.methods.is_empty() || self.methods.iter().any(|method| method.as_bytes() == asked.method())
+        let is_one = |wanted: &[u8]| self.methods.iter().any(|method| method.as_bytes() == wanted);
+        // Where a script may send a request, it may ask whether it may.
+        self.methods.is_empty() || is_one(asked.method()) || asked.preflight_for().is_some_and(is_one)
     }
 
     fn client_holds<A: Asked + ?Sized>(&self, asked: &A) -> bool {

@@ -33,6 +33,7 @@ impl PathPattern {
                 .instead(format!("write '~ {text}' for a regular expression")));
         }
         check(text)?;
+        check_canonical(text)?;
         let prefix = text.strip_suffix("/**").or_else(|| text.strip_suffix("/*"));
         match prefix {
             Some("") => Ok(Self::any()),
@@ -120,6 +121,19 @@ pub(crate) fn check(text: &str) -> Result<(), Problem> {
     if text.contains(['?', '#']) {
         return Err(Problem::new(format!("`{text}` has a query or a fragment in it"))
             .instead("write the path only, and what the query has to say as query = { name = \"value\" }"));
+    }
+    Ok(())
+}
+
+/// Refuses what no path is that routes are asked about: there all are written in one way.
+fn check_canonical(text: &str) -> Result<(), Problem> {
+    let mut canonical = Vec::new();
+    if vestibule_http1::write_canonical(text.as_bytes(), &mut canonical) {
+        let canonical = String::from_utf8_lossy(&canonical).into_owned();
+        return Err(Problem::new(format!(
+            "no path is `{text}` where routes are chosen: it means `{canonical}`"
+        ))
+        .instead(format!("write \"{canonical}\": a path fits however a client writes it")));
     }
     Ok(())
 }

@@ -10,8 +10,8 @@
 //! - `*.example.com` fits `a.example.com` and `a.b.example.com`, not `example.com` itself.
 //! - `/assets/*` fits `/assets/` and everything below it. It does not fit `/assets`, which is another path: name it beside the other.
 //! - `/*` is the same as no path.
-//! - Paths are compared as the bytes that the client sent: percent-encoding is not decoded, case matters, and `//` and
-//!   `/../` are not folded. What an upstream makes of such a path is its own affair, so routes are no access control.
+//! - Paths are compared by what they mean ([`vestibule_http1::write_canonical`]): `//admin/`, `/%61dmin/` and `/x/../admin/` are `/admin/`, so that
+//!   who guards it guards all of them. Case matters. The upstream gets the path as it was sent.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,12 +32,16 @@ use crate::shortlist::{Place, Shortlist};
 pub trait Asked {
     /// What the client sent as `Host` or in an absolute target: any case, with or without a port and a last dot; empty when there was none.
     fn host(&self) -> &[u8];
-    /// The target's path, with or without the query, as sent.
+    /// The target's path, with or without the query, as [`vestibule_http1::write_canonical`] writes it.
     fn path(&self) -> &[u8];
     /// What follows the `?`, as sent; `None` without one.
     fn query(&self) -> Option<&[u8]>;
     /// As sent.
     fn method(&self) -> &[u8];
+    /// The method that a script asks for by a preflight (Fetch 3.2.2), which is itself an OPTIONS.
+    fn preflight_for(&self) -> Option<&[u8]> {
+        None
+    }
     /// The address that the request really came from.
     fn client(&self) -> IpAddr;
     /// Whether the value of one of the fields with this name, which is in lower case, passes `test`.

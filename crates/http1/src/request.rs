@@ -6,6 +6,7 @@ use crate::connection::{Options, members};
 use crate::error::RequestError;
 use crate::field::{Field, Name};
 use crate::method::Method;
+use crate::path::write_canonical;
 use crate::section::{HeadLimits, Notes, Version, end_of_line, parse_fields, scan_for_end};
 use crate::span::Span;
 
@@ -46,6 +47,8 @@ pub struct RequestHead {
     /// then to be thought before `path_and_query`, which is empty or begins with `?`. The methods
     /// [`RequestHead::path`] and [`RequestHead::write_path_and_query`] know.
     pub path_is_root: bool,
+    /// The path as [`write_canonical`] has it; empty where it came so.
+    canonical: Vec<u8>,
     /// The version the client speaks.
     pub version: Version,
     /// The field lines in their order.
@@ -185,6 +188,10 @@ impl RequestHead {
         }
         self.target = Span::new(start, end);
         let absolute = self.split_target(buf)?;
+        let mut canonical = std::mem::take(&mut self.canonical);
+        canonical.clear();
+        write_canonical(self.path(buf), &mut canonical);
+        self.canonical = canonical;
 
         let start = end + 1;
         let end = start + 8;
@@ -240,6 +247,11 @@ impl RequestHead {
         }
         let whole = self.path_and_query.of(buf);
         whole.get(..memchr::memchr(b'?', whole).unwrap_or(whole.len())).unwrap_or_default()
+    }
+
+    /// What the path means, however it is written: what routes are chosen by, and files are found by. See [`write_canonical`].
+    pub fn canonical_path<'a>(&'a self, buf: &'a [u8]) -> &'a [u8] {
+        if self.canonical.is_empty() { self.path(buf) } else { &self.canonical }
     }
 
     /// Whether it is OPTIONS for the server as a whole: `OPTIONS *`, or an absolute target without path and query, which

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use vestibule_config::routes::Asked;
 
+use crate::cors;
 use crate::request::Request;
 
 /// A request, as the routes look at it.
@@ -20,7 +21,7 @@ impl Asked for OfRequest<'_> {
     }
 
     fn path(&self) -> &[u8] {
-        self.request.head.path(self.request.bytes)
+        self.request.head.canonical_path(self.request.bytes)
     }
 
     fn query(&self) -> Option<&[u8]> {
@@ -30,6 +31,10 @@ impl Asked for OfRequest<'_> {
 
     fn method(&self) -> &[u8] {
         self.request.head.method.of(self.request.bytes)
+    }
+
+    fn preflight_for(&self) -> Option<&[u8]> {
+        cors::preflight_for(self.request)
     }
 
     fn client(&self) -> IpAddr {
@@ -62,6 +67,8 @@ mod tests {
             ("/a?", "/a", Some("")),
             ("http://h.example", "/", None),
             ("http://h.example?x", "/", Some("x")),
+            ("//%61/./b?%61", "/a/b", Some("%61")),
+            ("http://h.example/c/../d", "/d", None),
         ] {
             let text =
                 format!("GET {target} HTTP/1.1\r\nHost: h.example\r\nX-A: 1\r\nx-a: 2\r\nX-B:\r\n\r\n");

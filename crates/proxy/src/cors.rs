@@ -30,10 +30,7 @@ pub(crate) fn apply(cors: &Cors, request: &Request<'_>, changes: &mut Changes) -
             }
         }
     }
-    let is_preflight = request.head.method_kind == Method::Options
-        && origin.is_some()
-        && request.field(b"access-control-request-method").is_some();
-    if !is_preflight {
+    if preflight_for(request).is_none() {
         if !cors.expose.is_empty() {
             field(out, b"Access-Control-Expose-Headers", cors.expose.join(", ").as_bytes());
         }
@@ -53,6 +50,14 @@ pub(crate) fn apply(cors: &Cors, request: &Request<'_>, changes: &mut Changes) -
     }
     number_field(out, b"Access-Control-Max-Age", cors.age.as_secs());
     ControlFlow::Break(respond::preflight())
+}
+
+/// The method that a script wants to use, where this is its question whether it may (Fetch 3.2.2).
+pub(crate) fn preflight_for<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    if request.head.method_kind != Method::Options || request.field(b"origin").is_none() {
+        return None;
+    }
+    request.field(b"access-control-request-method")
 }
 
 fn is_list_of_names(names: &[u8]) -> bool {

@@ -29,6 +29,11 @@ impl<'a> Filled<'a> {
         self.request.head.path(self.request.bytes)
     }
 
+    /// The path by which its route was found.
+    fn canonical_path(&self) -> &'a [u8] {
+        self.request.head.canonical_path(self.request.bytes)
+    }
+
     /// What follows the question mark.
     pub(crate) fn query(&self) -> Option<&'a [u8]> {
         let target = self.request.head.path_and_query.of(self.request.bytes);
@@ -39,7 +44,7 @@ impl<'a> Filled<'a> {
     fn caught(&self) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
         if let Some(route) = self.route {
-            self.config.routes.caught(route, self.path(), &mut ranges);
+            self.config.routes.caught(route, self.canonical_path(), &mut ranges);
         }
         ranges
     }
@@ -58,11 +63,14 @@ pub(crate) fn expand(template: &Template, filled: &Filled<'_>, out: &mut Vec<u8>
             Part::Caught(number) => {
                 let ranges = caught.get_or_insert_with(|| filled.caught());
                 let range = number.checked_sub(1).and_then(|index| ranges.get(index));
-                add(out, range.and_then(|range| filled.path().get(range.clone())).unwrap_or_default());
+                add(
+                    out,
+                    range.and_then(|range| filled.canonical_path().get(range.clone())).unwrap_or_default(),
+                );
             }
             Part::Host => add(out, without_port(head.host.of(bytes))),
             Part::Path => add(out, filled.path()),
-            Part::Stripped(prefix) => add(out, Template::without(prefix, filled.path())),
+            Part::Stripped(prefix) => add(out, Template::without(prefix, filled.canonical_path())),
             Part::Query => add(out, filled.query().unwrap_or_default()),
             Part::Uri => head.write_path_and_query(bytes, out),
             Part::Scheme => add(out, forwarded::scheme(&filled.request)),

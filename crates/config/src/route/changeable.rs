@@ -87,6 +87,14 @@ pub(super) fn may_change(side: Side, change: Change, name: &str) -> Result<(), P
         Side::Response if is_in(&["date", "sec-websocket-accept"]) => {
             wrong(format!("`{name}` of an answer stays as it is"), "leave it out")
         }
+        Side::Response
+            if lower == "content-range" || (lower == "content-encoding" && change == Change::Remove) =>
+        {
+            wrong(
+                format!("without `{name}` as it is, nobody can read the body"),
+                "leave it out; `compress = false` sends it as it is",
+            )
+        }
         Side::Response => Ok(()),
         Side::Request if name.contains('_') => wrong(
             format!("`{name}` has an underscore, which a Rack application cannot tell from a hyphen"),
@@ -132,6 +140,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn leaves_what_a_body_is_read_by() {
+        assert!(refused(Side::Response, Change::Remove, "Content-Encoding"));
+        assert!(refused(Side::Response, Change::Set, "Content-Range"));
+        assert!(!refused(Side::Response, Change::Add, "Content-Encoding"), "of files that lie there coded");
     }
 
     #[test]

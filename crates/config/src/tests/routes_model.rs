@@ -205,7 +205,14 @@ fn host() -> impl Strategy<Value = Option<String>> {
 
 fn path() -> impl Strategy<Value = Option<String>> {
     let word = prop::sample::select(vec!["a", "b", "ab", "bb", ""]);
-    let words = prop::collection::vec(word, 1..4).prop_map(|words| format!("/{}", words.join("/")));
+    let words = prop::collection::vec(word, 1..4).prop_map(|words| {
+        // Nothing between two slashes is no path of a route.
+        let mut words: Vec<_> = words;
+        let last = words.pop().unwrap_or_default();
+        words.retain(|word| !word.is_empty());
+        words.push(last);
+        format!("/{}", words.join("/"))
+    });
     let piece = prop::sample::select(vec!["a", "b", "ab", "*", "a*", "*b", "*a*", "**"]);
     let glob = prop::collection::vec(piece, 1..5).prop_map(|pieces| format!("/{}", pieces.join("/")));
     let expression = prop::sample::select(EXPRESSIONS).prop_map(|(text, _)| text.to_owned());

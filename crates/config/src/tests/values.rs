@@ -234,3 +234,19 @@ fn refuses_wrong_names_paths_and_hosts() {
     assert_eq!(config.upstreams[0].health.as_ref().map(|health| &*health.path), Some("/up?a=*&b=?"));
     assert_eq!(config.upstreams[0].server, Server::Auto);
 }
+
+#[test]
+fn refuses_paths_that_mean_others_and_names_those() {
+    for (path, meant) in [
+        ("//a", "/a"),
+        ("/a//*", "/a/*"),
+        ("/%61/b", "/a/b"),
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/a/../b/*", "/b/*"),
+        ("/a%2Fb", "/a/b"),
+    ] {
+        let file = format!("[[route]]\npath = \"{path}\"\nrespond = 404");
+        assert_wrong(&file, (2, 8), &format!("it means `{meant}`"), &format!("write \"{meant}\""));
+    }
+    right("[[route]]\npath = [\"/caf%C3%A9/*\", \"/a%20b\", \"/.well-known/*\", '~ ^//']\nrespond = 404");
+}

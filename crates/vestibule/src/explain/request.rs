@@ -18,6 +18,8 @@ pub(super) struct Request {
     pub(super) port: Option<u16>,
     /// Path and query.
     pub(super) target: String,
+    /// The path by which its route is chosen.
+    pub(super) canonical_path: String,
     pub(super) client: IpAddr,
     /// Names in lower case.
     pub(super) fields: Vec<(String, String)>,
@@ -39,12 +41,20 @@ impl Request {
             )));
         }
         let (scheme, host, port, target) = parts(url)?;
+        let path = target.split('?').next().unwrap_or_default();
+        let mut canonical = Vec::new();
+        let canonical_path = if vestibule_http1::write_canonical(path.as_bytes(), &mut canonical) {
+            String::from_utf8_lossy(&canonical).into_owned()
+        } else {
+            path.to_owned()
+        };
         let mut request = Request {
             method: method.to_owned(),
             scheme,
             host,
             port,
             target,
+            canonical_path,
             client: options.client.unwrap_or(SOMEBODY),
             fields: Vec::new(),
         };
@@ -101,7 +111,7 @@ impl Asked for Request {
     }
 
     fn path(&self) -> &[u8] {
-        self.target.as_bytes()
+        self.canonical_path.as_bytes()
     }
 
     fn query(&self) -> Option<&[u8]> {
@@ -110,6 +120,11 @@ impl Asked for Request {
 
     fn method(&self) -> &[u8] {
         self.method.as_bytes()
+    }
+
+    fn preflight_for(&self) -> Option<&[u8]> {
+        let wanted = self.field("access-control-request-method");
+        wanted.filter(|_| self.method == "OPTIONS" && self.field("origin").is_some()).map(str::as_bytes)
     }
 
     fn client(&self) -> IpAddr {
