@@ -128,8 +128,15 @@ impl Look {
         let mut opened: Vec<(Option<Coding>, File, Stamp)> = vec![(None, plain.0, plain.1)];
         for &coding in &self.files.precompressed {
             let sibling = [&name, ending(coding).as_bytes()].concat();
-            if let Some(Opened::File(file, stamp)) = self.open(&sibling, how)? {
-                opened.push((Some(coding), file, stamp));
+            match self.open(&sibling, how) {
+                Ok(Some(Opened::File(file, stamp))) => opened.push((Some(coding), file, stamp)),
+                Ok(_) => {}
+                Err(Trouble::Wait) => return Err(Trouble::Wait),
+                // The file itself can be sent all the same.
+                Err(trouble) => {
+                    let (root, name) = (self.files.root.display(), String::from_utf8_lossy(&sibling));
+                    tracing::warn!(%root, %name, ?trouble, "what is coded already cannot be opened: left out");
+                }
             }
         }
         let stamps: Vec<_> = opened.iter().map(|&(coding, _, stamp)| (coding, stamp)).collect();

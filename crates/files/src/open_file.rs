@@ -44,7 +44,8 @@ impl OpenFile {
     }
 
     /// To be called when all that was promised of it has been sent but the last piece: what was written to in place must not
-    /// be ended as if it were whole. One that only grew, as a log does, has what was promised.
+    /// be ended as if it were whole. One that is longer by now has what was promised, as a log does; that it was written anew and longer does not
+    /// show. Who deploys by renaming has none of this.
     ///
     /// # Errors
     /// [`Error::Shorter`], [`Error::Changed`].

@@ -20,6 +20,8 @@ use crate::shelved::{Choice, Shelved};
 
 /// Most files that are held open between two requests.
 const MOST_OPEN: usize = 256;
+/// Longest that one is held open without being asked for: what was removed meanwhile gives its space back then.
+const LONGEST_OPEN: Duration = Duration::from_secs(20);
 /// Most paths of which it is remembered that there is nothing, or only a directory.
 const MOST_ABSENT: usize = 1024;
 /// Most files that are coded at once, each by a thread that has nothing else to do, and up to 16 MiB of memory. Who comes beyond them gets the
@@ -178,19 +180,10 @@ impl Shelf {
         }
         let place = std::ptr::from_ref(sendfile).addr();
         let site = self.site(place, now, || of_handed(&sendfile.root)).await;
-        let mut key = Vec::new();
-        write_key(&mut key, place, name);
-        let holds = |entry: &&Entry<Arc<Shelved>>| entry.holds(now, site.files.check);
-        let kept =
-            self.small.borrow_mut().get(key.as_slice()).filter(holds).map(|entry| Arc::clone(&entry.what));
-        let kept = kept.or_else(|| {
-            let mut large = self.large.borrow_mut();
-            let entry = large.get(key.as_slice()).filter(holds)?;
-            entry.what.open().all(|file| file.is_unchanged()).then(|| Arc::clone(&entry.what))
-        });
-        let seen = match kept {
-            Some(shelved) => Seen::File(shelved),
-            None => self.look(place, &site, name, name.to_vec()).await,
+        // Looked at each time, and kept by nobody: an application may write the file anew for each visitor, and remove it then.
+        let seen = match &site.root {
+            None => Seen::Nothing,
+            Some(root) => look_up(&site, root, (name, name.to_vec()), None).await,
         };
         match seen {
             Seen::File(shelved) => {
@@ -251,16 +244,7 @@ impl Shelf {
             cache.borrow().peek(key.as_slice()).map(|entry| Arc::clone(&entry.what))
         };
         let known = peeked(&self.small).or_else(|| peeked(&self.large));
-        let decoded = path::decoded(path).unwrap_or_default();
-        let look =
-            Look { files: Arc::clone(&site.files), root: Arc::clone(root), name, path: decoded, known };
-        let seen = match look.run(How::AT_ONCE) {
-            Ok(seen) => seen,
-            Err(_) => {
-                let waiting = tokio::task::spawn_blocking(move || look.run(How::WAITING));
-                waiting.await.ok().and_then(Result::ok).unwrap_or(Seen::Nothing)
-            }
-        };
+        let seen = look_up(site, root, (path, name), known).await;
         self.remember(key.into_boxed_slice(), site.seen_at, &seen);
         seen
     }
@@ -282,6 +266,7 @@ impl Shelf {
                 let dropped = self.cache_of(shelved).borrow_mut().push(key, entry).map(|(_, entry)| entry);
                 self.count_out(dropped);
                 self.make_room();
+                self.close_some();
             }
             other => {
                 self.absent.borrow_mut().put(key, Entry { seen_at, weight: 0, what: other.clone() });
@@ -323,9 +308,45 @@ impl Shelf {
         }
     }
 
+    /// Closes what was not asked for the longest until no more than [`MOST_OPEN`] are open, siblings among them.
+    fn close_some(&self) {
+        let open = |(_, entry): (&Key, &Entry<Arc<Shelved>>)| entry.what.open().count();
+        while self.large.borrow().iter().map(open).sum::<usize>() > MOST_OPEN {
+            let dropped = self.large.borrow_mut().pop_lru();
+            self.count_out(dropped.map(|(_, entry)| entry));
+        }
+    }
+
+    /// Closes what nobody asked for in a while. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        let mut large = self.large.borrow_mut();
+        while large.peek_lru().is_some_and(|(_, oldest)| !oldest.holds(now, LONGEST_OPEN)) {
+            let dropped = large.pop_lru();
+            self.count_out(dropped.map(|(_, entry)| entry));
+        }
+    }
+
     fn count_out(&self, entry: Option<Entry<Arc<Shelved>>>) {
         if let Some(entry) = entry {
             self.weight.set(self.weight.get().saturating_sub(entry.weight));
+        }
+    }
+}
+
+/// What a name means: from what the kernel has at hand, else by a thread that may wait.
+async fn look_up(
+    site: &Site,
+    root: &Arc<Root>,
+    (path, name): (&[u8], Vec<u8>),
+    known: Option<Arc<Shelved>>,
+) -> Seen {
+    let path = path::decoded(path).unwrap_or_default();
+    let look = Look { files: Arc::clone(&site.files), root: Arc::clone(root), name, path, known };
+    match look.run(How::AT_ONCE) {
+        Ok(seen) => seen,
+        Err(_) => {
+            let waiting = tokio::task::spawn_blocking(move || look.run(How::WAITING));
+            waiting.await.ok().and_then(Result::ok).unwrap_or(Seen::Nothing)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A file that was found, ready to be sent: its heads are written, and what is small is in memory.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
@@ -29,7 +29,12 @@ pub(crate) struct Shelved {
     /// What the file is in a coding that no sibling has, once somebody wanted it so; `None` where that is no shorter.
     made: Vec<OnceCell<Option<Variant>>>,
     manner: Manner,
+    /// Whether its last change was so long ago that another one would show by its time: a clock of files ticks every few milliseconds.
+    is_settled: bool,
 }
+
+/// How long ago a change has to be for that. Whole seconds are compared.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Which representation a client gets.
 #[derive(Debug)]
@@ -145,7 +150,11 @@ impl Shelved {
         let made = to_make.iter().map(|_| OnceCell::new()).collect();
         let mut offered: Vec<_> = variants.iter().filter_map(|variant| variant.coding).collect();
         offered.extend(to_make);
-        Shelved { name, variants, offered, made, manner }
+        let now = SystemTime::now();
+        let is_settled = variants
+            .iter()
+            .all(|variant| now.duration_since(variant.modified).is_ok_and(|age| age >= SETTLED));
+        Shelved { name, variants, offered, made, manner, is_settled }
     }
 
     /// The file itself.
@@ -212,7 +221,8 @@ impl Shelved {
 
     /// Whether these are the files that it is made of, unchanged.
     pub(crate) fn is_made_of(&self, name: &[u8], stamps: &[(Option<Coding>, Stamp)]) -> bool {
-        self.name == name
+        self.is_settled
+            && self.name == name
             && self.variants.len() == stamps.len()
             && self
                 .variants

@@ -52,12 +52,14 @@ impl Compression {
     /// coded already or must not be (`no-transform`, RFC 9111 5.2.2.6), parts of something, what is short, and types that do not shrink.
     #[must_use]
     pub fn of(compress: &Compress, request: &Request<'_>, (head, bytes): (&ResponseHead, &[u8])) -> Self {
-        if compress.codings.is_empty() || matches!(head.status, 100..=199 | 204..=206 | 300..=303 | 305..=399)
+        if compress.codings.is_empty() || matches!(head.status, 100..=199 | 204..=205 | 300..=303 | 305..=399)
         {
             return Compression::default();
         }
         let about = Answered::by(head, bytes);
         let is_revalidated = head.status == 304;
+        // It varies as the whole does (RFC 9110 15.3.7), and stays what it is.
+        let is_part = head.status == 206;
         let length = match head.body {
             BodyLength::Length(length) => Some(length),
             BodyLength::None => head.promised,
@@ -69,14 +71,14 @@ impl Compression {
             None => is_revalidated,
         };
         if !is_fit
-            || about.is_fixed
-            || (!is_revalidated && length.is_some_and(|length| length < compress.least.max(1)))
+            || (about.is_fixed && !is_part)
+            || (!is_revalidated && !is_part && length.is_some_and(|length| length < compress.least.max(1)))
         {
             return Compression::default();
         }
         let asked = AskedFor::by(request);
         let is_known_coded = is_revalidated && about.tag.is_some_and(|tag| asked.has_coded(tag));
-        let is_coded = !is_revalidated && !asked.is_fixed;
+        let is_coded = !is_revalidated && !is_part && !asked.is_fixed;
         let coding = if is_coded { asked.accepted.choose(&compress.codings) } else { None };
         Compression { coding, length: None, vary: about.vary, is_known_coded }
     }
@@ -86,6 +88,13 @@ impl Compression {
     #[must_use]
     pub fn is_off(&self) -> bool {
         self.coding.is_none() && self.vary == Vary::Silent && !self.is_known_coded
+    }
+
+    /// Whether this tells a client of the coded form that it has, whose length nobody knows.
+    #[inline]
+    #[must_use]
+    pub fn is_of_coded(&self) -> bool {
+        self.is_known_coded
     }
 
     /// How the end of the body is known, which is `plain` where it is not coded.

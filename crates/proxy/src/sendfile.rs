@@ -64,7 +64,11 @@ pub(crate) async fn take(
     request: &Request<'_>,
     answer: Answer,
 ) -> Response {
-    let named = answer.head().filter(|_| !places.is_empty()).and_then(|(head, bytes)| named(head, bytes));
+    // An answer that has no body, or parts of one, would have its client take the file for something else (RFC 9112 6.3).
+    let may_be_file =
+        |head: &ResponseHead| !places.is_empty() && !matches!(head.status, 100..=199 | 204..=206 | 304);
+    let named =
+        answer.head().filter(|(head, _)| may_be_file(head)).and_then(|(head, bytes)| named(head, bytes));
     let Some(named) = named else { return Response::Upstream(answer) };
     let Some((status, content_type, lines)) = answer.head().map(|(head, bytes)| kept(head, bytes)) else {
         return Response::Upstream(answer);

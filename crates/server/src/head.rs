@@ -101,6 +101,7 @@ pub fn write(
         // What a GET would have had (RFC 9110 8.6), where the application said it.
         (BodyLength::None, _) if asked.method == Method::Head || head.status == 304 => {
             if compression.coding.is_none()
+                && !compression.is_of_coded()
                 && let Some(length) = head.promised
             {
                 number_field(out, b"Content-Length", length);
@@ -112,6 +113,7 @@ pub fn write(
     end(out, asked, keep_alive);
 }
 
+const VARY: &[u8] = b"Vary";
 pub(crate) const HSTS: &[u8] = b"Strict-Transport-Security";
 
 /// Whether an application's answer has a field of that name, in any case, as the client gets it.
@@ -242,6 +244,10 @@ pub(crate) fn lines_of_file(
     let hsts = asked.hsts.filter(|_| !changed.drops(HSTS) && !has_line(&answer.lines, HSTS));
     for (name, value) in fields(&answer.lines).filter(|(name, _)| !changed.drops(name)) {
         each(name, value);
+    }
+    // Whatever else it varies by: a cache must not hand one coding to all.
+    if changed.drops(VARY) && has_line(&answer.lines, VARY) {
+        each(VARY, b"Accept-Encoding");
     }
     if let Some(hsts) = hsts {
         each(HSTS, hsts.as_bytes());

@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -98,6 +99,7 @@ fn tick(house: &House, memory: &mut Memory) -> bool {
     house.worker.access_log.flush();
     house.idle.tick();
     house.make_room();
+    house.worker.shelf.sweep(Instant::now());
     memory.until_report = memory.until_report.saturating_sub(1);
     // One worker reports for all; the first of a flood at once.
     if house.worker.id == 0 && memory.until_report == 0 && house.report_refusals() {

@@ -208,8 +208,8 @@ fn raise_descriptor_limit() -> Option<u64> {
 /// Descriptors of a client that is served: its own, that of the upstream connection, and of the file that its body or
 /// answer is in.
 const DESCRIPTORS_EACH: u64 = 3;
-/// Those of the whole and of each worker: listeners, event loops, logs; and connections being refused.
-const DESCRIPTORS_OWN: u64 = 256;
+/// Those of the whole and of each worker: listeners, event loops, logs, files that are held open; and connections being refused.
+const DESCRIPTORS_OWN: u64 = 512;
 
 /// Takes all that there may be, and warns where `limits.connections` promises more than the system gives.
 pub(crate) fn check_descriptors(config: &Config) {

@@ -414,6 +414,70 @@ async fn sends_what_an_application_hands_over() {
 }
 
 #[tokio::test]
+async fn what_is_handed_over_is_looked_at_each_time_and_kept_by_nobody() {
+    let root = tempfile::tempdir().unwrap();
+    let (places, shelf) = (sendfile("/private/", root.path()), Shelf::new(MOST));
+    let asked = asked("/export");
+    let kept = Kept { status: 200, content_type: None, lines: b"" };
+    for size in [100, IN_MEMORY as usize + 100] {
+        for visitor in ["ann", "bob", "cat"] {
+            let own = visitor.repeat(size);
+            // In place, of one size, within one tick of the clock of files.
+            fs::write(root.path().join("export.csv"), &own).unwrap();
+            let now = Instant::now();
+            let answer =
+                shelf.by_address(&places, b"/private/export.csv", (&asked, kept), now).await.unwrap();
+            assert!(bytes(&answer) == own.as_bytes(), "{visitor}");
+        }
+    }
+    fs::remove_file(root.path().join("export.csv")).unwrap();
+    let gone = shelf.by_address(&places, b"/private/export.csv", (&asked, kept), Instant::now()).await;
+    assert!(matches!(gone, Err(NotHanded::Missing(_))), "{gone:?}");
+    assert_eq!(shelf.large.borrow().len() + shelf.small.borrow().len(), 0);
+}
+
+#[tokio::test]
+async fn sees_a_change_within_the_tick_of_the_clock_of_files() {
+    let root = tempfile::tempdir().unwrap();
+    let (files, shelf) = (always(root.path()), Shelf::new(MOST));
+    for text in ["first", "other", "third", "forth"] {
+        fs::write(root.path().join("a.txt"), text).unwrap();
+        assert_eq!(bytes(&answered(&shelf, &files, &asked("/a.txt")).await), text.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn closes_what_nobody_asks_for_and_holds_few_open() {
+    let root = tempfile::tempdir().unwrap();
+    let files = Files { precompressed: vec![Coding::Gzip], ..Files::of(root.path()) };
+    let shelf = Shelf::new(MOST);
+    let open = || shelf.large.borrow().iter().map(|(_, entry)| entry.what.open().count()).sum::<usize>();
+    for n in 0..MOST_OPEN {
+        for ending in ["", ".gz"] {
+            let file = fs::File::create(root.path().join(format!("{n}.bin{ending}"))).unwrap();
+            file.set_len(IN_MEMORY + 1).unwrap();
+        }
+        answered(&shelf, &files, &asked(&format!("/{n}.bin"))).await;
+    }
+    assert_eq!(open(), MOST_OPEN);
+    shelf.sweep(Instant::now());
+    assert_eq!(open(), MOST_OPEN);
+    shelf.sweep(Instant::now() + LONGEST_OPEN);
+    assert_eq!((open(), shelf.weight.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_sibling_that_may_not_be_read_is_left_out() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.html"), "readable").unwrap();
+    // A link to itself can be opened by nobody, root included.
+    symlink("a.html.gz", root.path().join("a.html.gz")).unwrap();
+    let files = Files { precompressed: vec![Coding::Gzip], ..Files::of(root.path()) };
+    let answer = answered(&Shelf::new(MOST), &files, &wanting("/a.html", "gzip")).await;
+    assert_eq!((answer.status, bytes(&answer)), (200, b"readable".to_vec()));
+}
+
+#[tokio::test]
 async fn links_lead_where_the_operator_lets_them() {
     let place = tempfile::tempdir().unwrap();
     let (public, shared) = (place.path().join("public"), place.path().join("shared"));

@@ -91,9 +91,7 @@ fn leaves_alone_what_is_not_to_be_coded() {
         "200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\nContent-Length: 5000\r\n",
         "200 OK\r\nContent-Type: text/html\r\nContent-Encoding: identity\r\nContent-Length: 5000\r\n",
         "200 OK\r\nContent-Type: text/html\r\nCache-Control: public, No-Transform\r\nContent-Length: 5000\r\n",
-        "206 Partial Content\r\nContent-Type: text/html\r\nContent-Range: bytes 0-4999/9000\r\nContent-Length: 5000\r\n",
         "416 Range Not Satisfiable\r\nContent-Type: text/html\r\nContent-Range: bytes */9000\r\nContent-Length: 5000\r\n",
-        "206 Partial Content\r\nContent-Type: text/html\r\nContent-Length: 5000\r\n",
         "204 No Content\r\nContent-Type: text/html\r\n",
         "301 Moved Permanently\r\nContent-Type: text/html\r\nContent-Length: 5000\r\n",
         "205 Reset Content\r\nContent-Type: text/html\r\nContent-Length: 5000\r\n",
@@ -105,6 +103,18 @@ fn leaves_alone_what_is_not_to_be_coded() {
         assert_eq!(fields.len(), answered.lines().count() - 1, "{answered}");
     }
     assert!(decided(&Compress::default(), "GET", GZIP, HTML).0.is_off(), "off by default");
+}
+
+#[test]
+fn a_part_varies_as_the_whole_and_stays_as_it_is() {
+    for answered in [
+        "206 Partial Content\r\nContent-Type: text/html\r\nContent-Range: bytes 0-4999/9000\r\nContent-Length: 5000\r\n",
+        "206 Partial Content\r\nContent-Type: text/html\r\nContent-Range: bytes 0-9/9000\r\nContent-Length: 10\r\n",
+    ] {
+        let (compression, _) = decided(&on(), "GET", GZIP, answered);
+        assert_eq!(compression.coding, None, "{answered}");
+        assert!(compression.added().any(|field| field == ("Vary", "Accept-Encoding")), "{answered}");
+    }
 }
 
 #[test]
