@@ -3,9 +3,11 @@
 //! To check one costs a tenth of a second on purpose, so it is never done on a worker's own thread, nor many times at once, nor again for
 //! what was right a moment ago.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use vestibule_config::{Auth, Config};
 use vestibule_upstream::Client;
 
 use crate::changes::Changes;
+use crate::rate::network;
 use crate::recent::Recent;
 use crate::request::Request;
 use crate::respond::{self, CLIENT_LEFT, Own};
@@ -34,6 +37,8 @@ const MOST_REMEMBERED: usize = 4096;
 const MOST_AT_ONCE: usize = 3;
 /// Most requests that wait for their password to be checked.
 const MOST_WAITING: usize = 256;
+/// Most of one client, as rates tell clients apart: nobody who guesses keeps others waiting for long.
+const MOST_OF_ONE: usize = 16;
 /// Seconds after which one more may try.
 const RETRY_AFTER: u32 = 1;
 
@@ -55,7 +60,8 @@ pub(crate) struct Verified {
     marks: Mutex<Recent<Mark, Instant>>,
     /// Each a password being checked. They compete with the workers for the processors.
     permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    /// How many wait, by client.
+    waiting: Mutex<HashMap<u64, usize>>,
 }
 
 impl Verified {
@@ -67,7 +73,7 @@ impl Verified {
             key,
             marks: Mutex::new(Recent::new(MOST_REMEMBERED)),
             permits: Arc::new(Semaphore::new((workers / 2).clamp(1, MOST_AT_ONCE))),
-            waiting: AtomicUsize::new(0),
+            waiting: Mutex::default(),
         }
     }
 
@@ -90,7 +96,13 @@ impl Verified {
     }
 
     /// Whether the password is right for a name that may come.
-    async fn check(&self, auth: &Auth, of_route: &OfRoute, given: Given, client: &mut dyn Client) -> Verdict {
+    async fn check(
+        &self,
+        auth: &Auth,
+        of_route: &OfRoute,
+        given: Given,
+        (address, client): (IpAddr, &mut dyn Client),
+    ) -> Verdict {
         let place = of_route.users.get(given.name.as_slice());
         let known = place.and_then(|&place| auth.users.get(place));
         let known = known.filter(|(name, _)| name.as_bytes() == given.name);
@@ -101,7 +113,7 @@ impl Verified {
         if is_remembered() {
             return Verdict::Right;
         }
-        let Some(waiting) = Waiting::begin(&self.waiting) else { return Verdict::TooMany };
+        let Some(waiting) = Waiting::begin(&self.waiting, network(address)) else { return Verdict::TooMany };
         let mut permit = std::pin::pin!(Arc::clone(&self.permits).acquire_owned());
         let permit = poll_fn(|cx| match permit.as_mut().poll(cx) {
             Poll::Ready(permit) => Poll::Ready(permit.map_err(|_| Verdict::TooMany)),
@@ -143,19 +155,33 @@ enum Verdict {
     Left,
 }
 
-/// One that waits for its password to be checked.
-struct Waiting<'a>(&'a AtomicUsize);
+/// One that waits for its password to be checked, of this client.
+struct Waiting<'a>(&'a Mutex<HashMap<u64, usize>>, u64);
 
 impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Option<Self> {
-        let waiting = Waiting(count);
-        (count.fetch_add(1, Ordering::Relaxed) < MOST_WAITING).then_some(waiting)
+    fn begin(counts: &'a Mutex<HashMap<u64, usize>>, client: u64) -> Option<Self> {
+        let mut waiting = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.values().sum::<usize>() >= MOST_WAITING {
+            return None;
+        }
+        let own = waiting.entry(client).or_default();
+        if *own >= MOST_OF_ONE {
+            return None;
+        }
+        *own += 1;
+        Some(Waiting(counts, client))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut own) = waiting.entry(self.1) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
     }
 }
 
@@ -196,11 +222,11 @@ pub(crate) async fn check(
     (config, auth): (&Config, &Auth),
     (verified, of_route): (&Verified, &OfRoute),
     request: &Request<'_>,
-    client: &mut dyn Client,
+    (address, client): (IpAddr, &mut dyn Client),
     changes: &mut Changes,
 ) -> ControlFlow<Own> {
     let verdict = match Given::of(request) {
-        Some(given) => verified.check(auth, of_route, given, client).await,
+        Some(given) => verified.check(auth, of_route, given, (address, client)).await,
         None => Verdict::Wrong,
     };
     let own = match verdict {
@@ -276,6 +302,8 @@ mod tests {
         }
     }
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
     /// Of `hunter2`, by the reference implementation.
     const ARGON2: &str =
         "$argon2id$v=19$m=4096,t=2,p=1$c2FsdHNhbHRzYWx0$zZbJIFoOwOvlj2GaUuoBA3Vyxy0o7zg8S2arQTnVPR4";
@@ -285,7 +313,7 @@ mod tests {
         let mut changes = Changes::default();
         let of_route = shared.route(RouteId(0)).unwrap();
         let state = (&*shared.verified, of_route);
-        let flow = check((&asked.config, auth), state, &asked.request(), &mut Stays, &mut changes)
+        let flow = check((&asked.config, auth), state, &asked.request(), (CLIENT, &mut Stays), &mut changes)
             .await
             .break_value();
         (flow.map(|own| own.status), String::from_utf8(changes.lines).unwrap())
@@ -360,10 +388,18 @@ mod tests {
         let unknown = basic("ann:wrong");
         let waits = tokio::time::timeout(limit, status(&shared, &auth, &unknown)).await;
         assert!(waits.is_err(), "{waits:?}");
-        assert_eq!(shared.verified.waiting.load(Ordering::Relaxed), 0, "who left waits no more");
-        shared.verified.waiting.store(MOST_WAITING, Ordering::Relaxed);
-        assert_eq!(status(&shared, &auth, &unknown).await.0, Some(503));
-        assert_eq!(shared.verified.waiting.load(Ordering::Relaxed), MOST_WAITING);
+        let waiting = |client: u64| shared.verified.waiting.lock().unwrap().get(&client).copied();
+        assert_eq!(waiting(network(CLIENT)), None, "who left waits no more");
+        let fill = |client: u64, count: usize| -> Vec<_> {
+            (0..count).map(|_| Waiting::begin(&shared.verified.waiting, client).unwrap()).collect()
+        };
+        let one = fill(network(CLIENT), MOST_OF_ONE);
+        assert_eq!(status(&shared, &auth, &unknown).await.0, Some(503), "one client has few places");
+        assert!(Waiting::begin(&shared.verified.waiting, 7).is_some(), "others have theirs");
+        drop(one);
+        let _others: Vec<_> = (0..16).map(|client| fill(client, MOST_OF_ONE)).collect();
+        assert_eq!(status(&shared, &auth, &unknown).await.0, Some(503), "all places are taken");
+        assert_eq!(waiting(network(CLIENT)), None);
     }
 
     #[test]

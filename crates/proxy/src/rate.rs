@@ -116,7 +116,7 @@ impl Limit {
 }
 
 /// What counts as one client: of IPv6 what one customer has at least, a /64.
-fn network(address: IpAddr) -> u64 {
+pub(crate) fn network(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(address) => u64::from(u32::from(address)),
         // The upper half of an address is never that of an IPv4 address: those begin with 0.

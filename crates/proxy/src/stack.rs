@@ -88,7 +88,8 @@ pub async fn stack(
         rate::check(config, &shared.limits, record.client, request, &mut record.changes)?;
         if let Some(auth) = &route.auth {
             let verified = (&*plan.shared.verified, shared);
-            auth::check((config, auth), verified, request, client, &mut record.changes).await?;
+            auth::check((config, auth), verified, request, (record.client, client), &mut record.changes)
+                .await?;
         }
         let filled =
             Filled { request: *request, config, route: Some(id), client: record.client, id: &record.id };
