@@ -15,7 +15,7 @@ use crate::support::wait::{seconds, until_true};
 /// A Vestibule in front of `script`.
 fn before(dir: &Dir, script: impl Fn(&mut Conversation) + Send + Sync + 'static) -> (Vestibule, Fake) {
     let origin = Fake::start(&dir.socket(), script);
-    (Vestibule::start(dir, &config(dir, "hold = { timeout = \"5s\" }")), origin)
+    (Vestibule::start(dir, &config(dir, "server = \"passenger\"\nhold = { timeout = \"5s\" }")), origin)
 }
 
 /// Answers everything on the connections that the test does not spoil.
@@ -61,6 +61,20 @@ fn replays_a_post_that_the_dead_peer_had_not_read() {
     });
     let answer = post(vestibule.address(), "/once", b"only-once");
     assert_eq!((answer.status, bodies(&origin)), (200, vec!["only-once".to_owned()]));
+}
+
+/// What it reads at once, nobody knows: a few bytes may have been enough for it to run.
+#[test]
+fn never_repeats_a_post_to_a_server_of_an_unknown_kind() {
+    let dir = Dir::new();
+    let origin = Fake::start(&dir.socket(), |conversation| match conversation.wait_for_bytes() {
+        Some(0) => {} // and close with them unread
+        _ => serve(conversation),
+    });
+    let vestibule = Vestibule::start(&dir, &config(&dir, "hold = { timeout = \"5s\" }"));
+    let answer = post(vestibule.address(), "/once", b"only-once");
+    assert_eq!((answer.status, bodies(&origin)), (502, Vec::<String>::new()));
+    assert_eq!(get(vestibule.address(), "/again").text(), "/again", "it is asked further");
 }
 
 #[test]

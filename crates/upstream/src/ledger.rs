@@ -12,6 +12,25 @@ use crate::send::{Outgoing, Rest};
 /// What any of the servers takes in one read: Unicorn and Thin 16 KiB, Puma and Passenger more.
 const ONE_READ: usize = 16 * 1024;
 
+/// How a server reads a request, as far as that is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// The application runs only when the whole body is there.
+    pub(crate) whole_bodies: bool,
+    /// A read takes [`ONE_READ`], if that much is there. What nobody knows may read less, and run the application with that.
+    pub(crate) much_at_once: bool,
+}
+
+impl Reading {
+    /// What holds for both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Reading {
+            whole_bodies: self.whole_bodies && other.whole_bodies,
+            much_at_once: self.much_at_once && other.much_at_once,
+        }
+    }
+}
+
 /// How a connection ended that brought no answer.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -114,26 +133,24 @@ impl Ledger {
     }
 
     /// Whether the request may be sent again. `repeated` remembers the one repetition that an idempotent method has
-    /// without proof (RFC 9110 9.2.2); `reads_whole_bodies` says that the server runs the application only when it
-    /// has the whole body.
-    pub(crate) fn may_replay(&self, end: &End, reads_whole_bodies: bool, repeated: &mut bool) -> bool {
+    /// without proof (RFC 9110 9.2.2).
+    pub(crate) fn may_replay(&self, end: &End, reading: Reading, repeated: &mut bool) -> bool {
         if self.has_rest_gone {
             return false;
         }
-        if !self.has_begun && (self.written == 0 || self.application_cannot_have_run(end, reads_whole_bodies))
-        {
+        if !self.has_begun && (self.written == 0 || self.application_cannot_have_run(end, reading)) {
             return true;
         }
         // An answer that began proves that it ran. Of this attempt nothing was passed on to the client.
         self.is_idempotent && !std::mem::replace(repeated, true)
     }
 
-    fn application_cannot_have_run(&self, end: &End, reads_whole_bodies: bool) -> bool {
-        let needs_all = !self.has_body || (reads_whole_bodies && !self.is_chunked);
+    fn application_cannot_have_run(&self, end: &End, reading: Reading) -> bool {
+        let needs_all = !self.has_body || (reading.whole_bodies && !self.is_chunked);
         if !self.is_whole {
             return needs_all;
         }
-        let in_one_read = self.writes == 1 && self.total < ONE_READ;
+        let in_one_read = reading.much_at_once && self.writes == 1 && self.total < ONE_READ;
         self.is_unix && end.is_reset() && (needs_all || in_one_read)
     }
 }
@@ -155,6 +172,11 @@ mod tests {
         is_unix: bool,
         reset: bool,
         reads_whole: bool,
+        is_known: bool,
+    }
+
+    fn reading(whole_bodies: bool) -> Reading {
+        Reading { whole_bodies, much_at_once: true }
     }
 
     fn store() -> Arc<Store> {
@@ -168,6 +190,7 @@ mod tests {
         is_unix: true,
         reset: true,
         reads_whole: false,
+        is_known: true,
     };
 
     fn replays(case: &Case) -> bool {
@@ -189,12 +212,18 @@ mod tests {
             ledger.sent_whole();
         }
         let end = if case.reset { End::Reset(io::ErrorKind::ConnectionReset.into()) } else { End::Closed };
-        ledger.may_replay(&end, case.reads_whole, &mut true)
+        let reading = Reading { whole_bodies: case.reads_whole, much_at_once: case.is_known };
+        ledger.may_replay(&end, reading, &mut true)
     }
 
     #[test]
     fn replays_a_post_only_with_proof() {
         assert!(replays(&POST), "unread and small enough for one read");
+        assert!(!replays(&Case { is_known: false, ..POST }), "it may read ten bytes at once");
+        assert!(
+            replays(&Case { is_known: false, body: 0, writes: &[100], ..POST }),
+            "it had not read the head"
+        );
         assert!(!replays(&Case { reset: false, ..POST }), "EOF: all was read");
         assert!(!replays(&Case { is_unix: false, ..POST }), "TCP proves nothing");
         assert!(replays(&Case { writes: &[], reset: false, is_unix: false, ..POST }), "nothing was sent");
@@ -226,7 +255,11 @@ mod tests {
         };
         let mut ledger = Ledger::new(&request, true);
         ledger.wrote(30_000);
-        assert!(!ledger.may_replay(&End::Reset(io::ErrorKind::ConnectionReset.into()), true, &mut false));
+        assert!(!ledger.may_replay(
+            &End::Reset(io::ErrorKind::ConnectionReset.into()),
+            reading(true),
+            &mut false
+        ));
     }
 
     #[test]
@@ -252,8 +285,8 @@ mod tests {
         ledger.wrote(3);
         ledger.sent_whole();
         let mut repeated = false;
-        assert!(ledger.may_replay(&End::Closed, true, &mut repeated));
-        assert!(!ledger.may_replay(&End::Closed, true, &mut repeated));
+        assert!(ledger.may_replay(&End::Closed, reading(true), &mut repeated));
+        assert!(!ledger.may_replay(&End::Closed, reading(true), &mut repeated));
     }
 
     #[test]
@@ -275,7 +308,7 @@ mod tests {
             ledger.sent_whole();
             ledger.response_began();
             let reset = End::Reset(io::ErrorKind::ConnectionReset.into());
-            assert_eq!(ledger.may_replay(&reset, true, &mut false), again, "{method:?}");
+            assert_eq!(ledger.may_replay(&reset, reading(true), &mut false), again, "{method:?}");
         }
     }
 }

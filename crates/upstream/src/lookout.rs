@@ -477,7 +477,9 @@ impl Lookout {
         let traffic_answered = std::mem::replace(&mut self.answers_at_probe, answers) != answers;
         let is_answer = !matches!(outcome, Outcome::Silent(_));
         (self.good, self.bad) = if outcome == Outcome::Good { (self.good + 1, 0) } else { (0, self.bad + 1) };
-        self.silent = if is_answer || traffic_answered { 0 } else { self.silent + 1 };
+        // Where nobody asks, only the probe goes unanswered: its page may be slow, and nobody else's. Others of several go first then anyway.
+        let is_asked = self.member.gate.in_flight() > 0;
+        self.silent = if is_answer || traffic_answered || !is_asked { 0 } else { self.silent + 1 };
         let (rise, fall) = (health.rise, health.fall);
         let was_healthy = self.is_healthy;
         if self.good >= rise {

@@ -12,6 +12,7 @@ use crate::capacity::Samples;
 use crate::connect::Target;
 use crate::connection::Connection;
 use crate::gate::{FULL_WEIGHT, Gate, Line};
+use crate::ledger::Reading;
 use crate::peer::capacity_without_peer;
 use crate::pool::Pool;
 use crate::signals::{Signals, Tally};
@@ -205,10 +206,13 @@ impl Member {
         !matches!(self.server(), Server::Unicorn | Server::Thin)
     }
 
-    /// Whether the application runs only when the whole body is there: not so with Unicorn (measured),
-    /// and not known of others.
-    pub(crate) fn reads_whole_bodies(&self) -> bool {
-        matches!(self.server(), Server::Puma | Server::Thin)
+    /// How it reads: Unicorn runs the application before the whole body is there (measured), of others it is not known.
+    pub(crate) fn reading(&self) -> Reading {
+        let server = self.server();
+        Reading {
+            whole_bodies: matches!(server, Server::Puma | Server::Thin),
+            much_at_once: server != Server::Auto,
+        }
     }
 
     /// Whether it takes a chunked body apart: Thin and Passenger hand it to the application as it is (measured).

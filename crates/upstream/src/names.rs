@@ -31,6 +31,9 @@ pub(crate) enum Unknown {
     /// An answer without an address in it.
     #[error("the name has no address")]
     Nothing,
+    /// Some servers of a service are known. They are what there is while nothing better is.
+    #[error("{why}; of {target}, which the service names")]
+    InPart { target: String, why: NetError, found: (Vec<Place>, Duration) },
 }
 
 /// Asks the DNS.
@@ -69,6 +72,7 @@ impl Names {
     /// # Errors
     /// [`Unknown`]; an answer without an address is one.
     pub(crate) async fn look_up(&self, member: &Member) -> Result<(Vec<Place>, Duration), Unknown> {
+        let mut missing = None;
         let (mut places, until) = match &member.address {
             UpstreamAddress::Name(name, port) => {
                 let found = self.addresses(name, *port).await?;
@@ -77,7 +81,11 @@ impl Names {
                     found.1,
                 )
             }
-            UpstreamAddress::Srv(name) => self.service(member, name).await?,
+            UpstreamAddress::Srv(name) => {
+                let (found, failure) = self.service(member, name).await?;
+                missing = failure;
+                found
+            }
             address @ (UpstreamAddress::Unix(_) | UpstreamAddress::Tcp(_)) => (
                 vec![place(member, address.clone(), member.weight, 0)],
                 Instant::now() + self.config.most_ttl,
@@ -93,7 +101,11 @@ impl Names {
         let ttl = until.saturating_duration_since(Instant::now());
         // The clock ran on since the answer; a TTL of whole seconds is meant.
         let ttl = ttl + Duration::from_millis(1);
-        Ok((places, ttl.clamp(self.config.least_ttl, self.config.most_ttl)))
+        let found = (places, ttl.clamp(self.config.least_ttl, self.config.most_ttl));
+        match missing {
+            None => Ok(found),
+            Some((target, why)) => Err(Unknown::InPart { target, why, found }),
+        }
     }
 
     async fn addresses(&self, name: &str, port: u16) -> Result<(Vec<UpstreamAddress>, Instant), NetError> {
@@ -105,8 +117,13 @@ impl Names {
         Ok((addresses, found.valid_until()))
     }
 
-    /// The servers of a service (RFC 2782). The lowest priority is the first tier; a target that cannot be looked up is left out.
-    async fn service(&self, member: &Member, name: &str) -> Result<(Vec<Place>, Instant), Unknown> {
+    /// The servers of a service (RFC 2782). The lowest priority is the first tier; a target that has no address is left out. Beside
+    /// them, one about which nobody could be asked.
+    async fn service(
+        &self,
+        member: &Member,
+        name: &str,
+    ) -> Result<((Vec<Place>, Instant), Option<(String, NetError)>), Unknown> {
         let found = self.resolver.srv_lookup(name).await?;
         let mut until = found.valid_until();
         let records = found.answers().iter().filter_map(|record| match &record.data {
@@ -130,15 +147,15 @@ impl Names {
                         }
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(service = name, target = %record.target, %error, "a server cannot be looked up");
-                    failure = Some(error);
+                Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
+                    tracing::debug!(service = name, target = %record.target, %error, "a server has no address");
                 }
+                Err(error) => failure = Some((record.target.to_ascii(), error)),
             }
         }
         match failure {
-            Some(error) if places.is_empty() => Err(error.into()),
-            _ => Ok((places, until)),
+            Some((_, error)) if places.is_empty() => Err(error.into()),
+            failure => Ok(((places, until), failure)),
         }
     }
 }

@@ -115,6 +115,15 @@ async fn ask(upstream: String, index: usize, member: Member, config: Dns, found:
                     tracing::warn!(upstream, name = %member.address, %error, "cannot look up a name: {then}");
                 }
                 failures = failures.saturating_add(1);
+                // Of those that nobody could be asked about now, what was known stays; at first there is nothing to stay.
+                if let Unknown::InPart { found: (places, _), .. } = error
+                    && !is_known
+                {
+                    is_known = true;
+                    if found.send(Found { index, places }).await.is_err() {
+                        return;
+                    }
+                }
                 pause(&config, failures)
             }
         };

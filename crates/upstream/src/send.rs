@@ -146,7 +146,7 @@ impl Upstream {
             let mut ledger = Ledger::new(request, member.is_unix());
             trace.generation = connection.generation;
             trace.member.clone_from(&member.label);
-            let reads_whole_bodies = member.reads_whole_bodies();
+            let reading = member.reading();
             let mut attempt = Attempt::new(&member, connection, request, &mut ledger, client);
             let outcome = std::future::poll_fn(|cx| attempt.poll(cx)).await;
             let (connection, deadline) = (attempt.connection.take(), attempt.deadline.take());
@@ -168,8 +168,8 @@ impl Upstream {
                         member.failed();
                     }
                     // Another kind of server may have taken the socket since: what it does says nothing of this one.
-                    let reads_whole_bodies = reads_whole_bodies && member.reads_whole_bodies();
-                    if !ledger.may_replay(&end, reads_whole_bodies, &mut repeated) {
+                    let reading = reading.and(member.reading());
+                    if !ledger.may_replay(&end, reading, &mut repeated) {
                         return Err(Error::Died(end.into_error()));
                     }
                     drop(permit);
