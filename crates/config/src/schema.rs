@@ -37,11 +37,15 @@ pub(crate) enum Shape {
     /// One of these numbers.
     Numbers(&'static [u64]),
     List(&'static Shape),
+    /// A list with something in it.
+    Filled(&'static Shape),
     /// `[3, 5]`
     Pair(&'static Shape),
     Table(&'static Table),
     /// A table with names of the operator's own.
     Named(&'static Shape),
+    /// A table with numbers of ours for names.
+    Numbered(&'static [u16], &'static Shape),
     Any(&'static [Shape]),
 }
 
@@ -79,6 +83,11 @@ const fn table(kind: &'static str, keys: &'static [Key]) -> Table {
     Table { kind, keys, required: &[] }
 }
 
+/// A table that means nothing without some of its keys.
+const fn needs(required: &'static [&'static str], table: Table) -> Table {
+    Table { required, ..table }
+}
+
 /// The whole configuration.
 pub(crate) const ROOT: &Table = &top::TOP;
 
@@ -99,7 +108,7 @@ impl Shape {
     pub(crate) fn below(&'static self, key: &str) -> Option<&'static Shape> {
         match self {
             Shape::Table(table) => table.key(key).map(|key| &key.shape),
-            Shape::Named(shape) => Some(shape),
+            Shape::Named(shape) | Shape::Numbered(_, shape) => Some(shape),
             Shape::Any(shapes) => shapes.iter().find_map(|shape| shape.below(key)),
             _ => None,
         }
@@ -117,7 +126,7 @@ impl Shape {
     /// The shape of each element, if this can be a list.
     pub(crate) fn element(&'static self) -> Option<&'static Shape> {
         match self {
-            Shape::List(shape) | Shape::Pair(shape) => Some(shape),
+            Shape::List(shape) | Shape::Filled(shape) | Shape::Pair(shape) => Some(shape),
             Shape::Any(shapes) => shapes.iter().find_map(|shape| shape.element()),
             _ => None,
         }
@@ -174,11 +183,20 @@ impl Shape {
             Shape::OneOf(names) => or_variable(json!({ "enum": names })),
             Shape::Numbers(numbers) => or_variable(json!({ "enum": numbers })),
             Shape::List(shape) => json!({ "type": "array", "items": shape.json() }),
+            Shape::Filled(shape) => json!({ "type": "array", "items": shape.json(), "minItems": 1 }),
             Shape::Pair(shape) => {
                 json!({ "type": "array", "items": shape.json(), "minItems": 2, "maxItems": 2 })
             }
             Shape::Table(table) => table.json(),
             Shape::Named(shape) => json!({ "type": "object", "additionalProperties": shape.json() }),
+            Shape::Numbered(numbers, shape) => {
+                let names: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+                json!({
+                    "type": "object",
+                    "propertyNames": { "enum": names },
+                    "additionalProperties": shape.json(),
+                })
+            }
             Shape::Any(shapes) => json!({ "anyOf": shapes.iter().map(Shape::json).collect::<Vec<_>>() }),
         }
     }

@@ -79,20 +79,25 @@ pub(super) fn read(
             match written.as_slice() {
                 [] => found.extend(by_default(section, upstreams).map(|step| ("upstream", step))),
                 [_] => {}
-                several => {
-                    let keys = several.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
-                    let list = several.iter().map(|key| format!("\"{key}\"")).collect::<Vec<_>>().join(", ");
-                    let problem =
-                        Problem::new(format!("this route has {keys}, and does not say in which order"));
-                    section.report(
-                        section.span.clone(),
-                        problem.instead(format!("write try = [{list}], or leave all but one of them out")),
-                    );
-                }
+                several => section.report(section.span.clone(), which(several)),
             }
             (found.into_iter().map(|(_, step)| step).collect(), contents)
         }
     }
+}
+
+/// Several keys that answer, and nothing about their order.
+fn which(keys: &[&str]) -> Problem {
+    let and = |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
+    // Only files may have nothing: behind the others no order would help.
+    let sure: Vec<&str> = keys.iter().copied().filter(|key| *key != "files").collect();
+    if sure.len() > 1 {
+        let message = format!("this route has {}, and each of them always answers", and(&sure));
+        return Problem::new(message).instead("leave all but one of them out");
+    }
+    let list = keys.iter().map(|key| format!("\"{key}\"")).collect::<Vec<_>>().join(", ");
+    let message = format!("this route has {}, and does not say in which order", and(keys));
+    Problem::new(message).instead(format!("write try = [{list}], or leave one of them out"))
 }
 
 /// `upstream` in `try` where no key names it: the only one.

@@ -1,7 +1,7 @@
 //! `[[listen]]`
 
 use super::Shape::{Any, Boolean, Duration, Integer, List, OneOf, Pattern, Text};
-use super::{Shape, Table, key, or, table};
+use super::{Shape, Table, key, needs, or, table};
 
 pub(super) static LISTEN: Table = table(
     "in [[listen]]",
@@ -50,60 +50,80 @@ static TLS: Table = table(
     ],
 );
 
-static PAIR: Table = table(
-    "in `certificates` of `tls`",
-    &[key("certificate", Text, CERTIFICATE), key("key", Text, PRIVATE_KEY)],
+static PAIR: Table = needs(
+    &["certificate", "key"],
+    table(
+        "in `certificates` of `tls`",
+        &[key("certificate", Text, CERTIFICATE), key("key", Text, PRIVATE_KEY)],
+    ),
 );
 
-static HSTS: Table = table(
-    "in `hsts` of `tls`",
-    &[
-        key("age", Duration, "How long."),
-        or("subdomains", "false", Boolean, "Whether names below this one are meant too."),
-        or("preload", "false", Boolean, "For names in the browsers' own list (hstspreload.org)."),
-    ],
+static HSTS: Table = needs(
+    &["age"],
+    table(
+        "in `hsts` of `tls`",
+        &[
+            key("age", Duration, "How long."),
+            or("subdomains", "false", Boolean, "Whether names below this one are meant too."),
+            or("preload", "false", Boolean, "For names in the browsers' own list (hstspreload.org)."),
+        ],
+    ),
 );
 
-static CLIENT: Table = table(
-    "in `client` of `tls`",
-    &[
-        key("authorities", Text, "Who signs them (PEM)."),
-        or("required", "true", Boolean, "Whether a client without one is turned away."),
-        key("revoked", Text, "A list of those that count no more (CRL)."),
-    ],
+static CLIENT: Table = needs(
+    &["authorities"],
+    table(
+        "in `client` of `tls`",
+        &[
+            key("authorities", Text, "Who signs them (PEM)."),
+            or("required", "true", Boolean, "Whether a client without one is turned away."),
+            key("revoked", Text, "A list of those that count no more (CRL)."),
+        ],
+    ),
 );
 
-static ACME: Table = table(
-    "in `acme` of `tls`",
-    &[
-        key("domains", List(&Text), "The names that it is for, at most 100."),
-        key("contact", Any(&[Text, List(&Text)]), "Whom the authority may write to. Default: nobody."),
-        or(
-            "directory",
-            "\"https://acme-v02.api.letsencrypt.org/directory\"",
-            Text,
-            "The authority: Let's Encrypt.",
-        ),
-        or("store", "\"/var/lib/vestibule/acme\"", Text, "Where account, keys and certificates are kept."),
-        key(
-            "challenges",
-            List(&OneOf(&["tls-alpn-01", "http-01"])),
-            "How it is proved that the names are ours, the preferred way first.",
-        ),
-        key(
-            "authorities",
-            Text,
-            "For an authority of your own: who signs the certificate of its directory (PEM).",
-        ),
-        or("key", "\"ecdsa\"", OneOf(&["ecdsa", "rsa"]), "The kind of the certificate's key."),
-        key("eab", Shape::Table(&EAB), "The account, for authorities that ask for one made beforehand."),
-    ],
+static ACME: Table = needs(
+    &["domains"],
+    table(
+        "in `acme` of `tls`",
+        &[
+            key("domains", List(&Text), "The names that it is for, at most 100."),
+            key("contact", Any(&[Text, List(&Text)]), "Whom the authority may write to. Default: nobody."),
+            or(
+                "directory",
+                "\"https://acme-v02.api.letsencrypt.org/directory\"",
+                Text,
+                "The authority: Let's Encrypt.",
+            ),
+            or(
+                "store",
+                "\"/var/lib/vestibule/acme\"",
+                Text,
+                "Where account, keys and certificates are kept.",
+            ),
+            key(
+                "challenges",
+                List(&OneOf(&["tls-alpn-01", "http-01"])),
+                "How it is proved that the names are ours, the preferred way first.",
+            ),
+            key(
+                "authorities",
+                Text,
+                "For an authority of your own: who signs the certificate of its directory (PEM).",
+            ),
+            or("key", "\"ecdsa\"", OneOf(&["ecdsa", "rsa"]), "The kind of the certificate's key."),
+            key("eab", Shape::Table(&EAB), "The account, for authorities that ask for one made beforehand."),
+        ],
+    ),
 );
 
-static EAB: Table = table(
-    "in `eab` of `acme`",
-    &[
-        key("id", Text, "The account's name."),
-        key("key", Text, "Its key, in base64url: best from the environment, \"${EAB_KEY}\"."),
-    ],
+static EAB: Table = needs(
+    &["id", "key"],
+    table(
+        "in `eab` of `acme`",
+        &[
+            key("id", Text, "The account's name."),
+            key("key", Text, "Its key, in base64url: best from the environment, \"${EAB_KEY}\"."),
+        ],
+    ),
 );

@@ -1,7 +1,7 @@
 //! `[process.NAME]`
 
 use super::Shape::{Any, Boolean, Duration, Integer, List, Literal, Named, OneOf, Pair, Size, Text};
-use super::{Shape, Table, key, or, table};
+use super::{Shape, Table, key, needs, or, table};
 
 const COMMAND: Shape = List(&Literal);
 const SIGNAL: Shape = Text;
@@ -91,22 +91,28 @@ static LIMITS: Table = table(
 const EVERY: &str = "Between two samples.";
 const BAD: &str = "How many bad samples of how many: [3, 5], or 3 for three in a row.";
 
-static MEMORY: Table = table(
-    "in `memory` of [process.NAME]",
-    &[
-        key("above", Size, "What may not be passed."),
-        or("every", "\"10s\"", Duration, EVERY),
-        or("times", "[1, 1]", TIMES, BAD),
-    ],
+static MEMORY: Table = needs(
+    &["above"],
+    table(
+        "in `memory` of [process.NAME]",
+        &[
+            key("above", Size, "What may not be passed."),
+            or("every", "\"10s\"", Duration, EVERY),
+            or("times", "[1, 1]", TIMES, BAD),
+        ],
+    ),
 );
 
-static CPU: Table = table(
-    "in `cpu` of [process.NAME]",
-    &[
-        key("above", Integer(1, 102_400), "What may not be passed, in percent of one core."),
-        or("every", "\"10s\"", Duration, EVERY),
-        or("times", "[3, 5]", TIMES, BAD),
-    ],
+static CPU: Table = needs(
+    &["above"],
+    table(
+        "in `cpu` of [process.NAME]",
+        &[
+            key("above", Integer(1, 102_400), "What may not be passed, in percent of one core."),
+            or("every", "\"10s\"", Duration, EVERY),
+            or("times", "[3, 5]", TIMES, BAD),
+        ],
+    ),
 );
 
 static ANSWER: Table = table(

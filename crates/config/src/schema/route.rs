@@ -1,14 +1,16 @@
 //! `[[route]]`, and `[compress]`
 
-use super::Shape::{Any, Boolean, Duration, Integer, List, Named, OneOf, Only, Size, Template, Text};
+use super::Shape::{Any, Boolean, Duration, Filled, Integer, List, Named, OneOf, Only, Size, Template, Text};
 use super::top::{REDIRECTS, ROUTE_BUFFER};
-use super::{Key, Shape, Table, key, or, table};
+use super::{Key, Shape, Table, key, needs, or, table};
 
 /// One text, or a list of them.
-const ONE_OR_MORE: Shape = Any(&[Text, List(&Text)]);
+const ONE_OR_MORE: Shape = Any(&[Text, Filled(&Text)]);
 /// A condition on a value by name: exact, `"~ regex"`, or whether it is there.
 const CONDITIONS: Shape = Named(&Any(&[Text, Boolean]));
-const CODINGS: Shape = List(&OneOf(&["br", "zstd", "gzip"]));
+const CODING: Shape = OneOf(&["br", "zstd", "gzip"]);
+const CODINGS: Shape = Any(&[CODING, Filled(&CODING)]);
+const STEP: Shape = OneOf(&["files", "upstream", "upstreams", "redirect", "respond"]);
 
 pub(super) static ROUTE: Table = table(
     super::ROUTE,
@@ -32,7 +34,7 @@ pub(super) static ROUTE: Table = table(
         key("query", CONDITIONS, "What its query has, decoded: as in `header`."),
         key("client", ONE_OR_MORE, "Networks or addresses that it comes from."),
         key("upstream", Text, "The upstream that answers."),
-        key("upstreams", List(&Shape::Table(&SHARE)), "Several upstreams by weight."),
+        key("upstreams", Filled(&Shape::Table(&SHARE)), "Several upstreams by weight."),
         key(
             "sticky",
             Any(&[Text, Shape::Table(&STICKY)]),
@@ -49,11 +51,7 @@ pub(super) static ROUTE: Table = table(
             Any(&[Integer(200, 599), Shape::Table(&RESPOND)]),
             "An answer that is always the same.",
         ),
-        key(
-            "try",
-            List(&OneOf(&["files", "upstream", "upstreams", "redirect", "respond"])),
-            "The order in which several of them are asked.",
-        ),
+        key("try", Any(&[STEP, Filled(&STEP)]), "The order in which several of them are asked."),
         key("rewrite", Template, "Another path to go on with, for files and for the application."),
         key("strip", Text, "What is left out of the path's beginning."),
         key("allow", ONE_OR_MORE, "Networks that are let in; \"all\" is everybody."),
@@ -61,7 +59,7 @@ pub(super) static ROUTE: Table = table(
         key("auth", Shape::Table(&AUTH), "Who has to say a name and a password (basic)."),
         key(
             "rate",
-            Any(&[Text, Shape::Table(&RATE), List(&Any(&[Text, Shape::Table(&RATE)]))]),
+            Any(&[Text, Shape::Table(&RATE), Filled(&Any(&[Text, Shape::Table(&RATE)]))]),
             "How often they may come, such as \"10/s\": then 429.",
         ),
         key("fields", Shape::Table(&CHANGES), "Fields that are set, added and removed, both ways."),
@@ -87,63 +85,75 @@ pub(super) static ROUTE: Table = table(
     ],
 );
 
-static SHARE: Table = table(
-    "in `upstreams` of [[route]]",
-    &[
-        key("upstream", Text, "The upstream."),
-        or("weight", "1", Integer(0, 1_000_000), "Its share of the requests."),
-    ],
+static SHARE: Table = needs(
+    &["upstream"],
+    table(
+        "in `upstreams` of [[route]]",
+        &[
+            key("upstream", Text, "The upstream."),
+            or("weight", "1", Integer(0, 1_000_000), "Its share of the requests."),
+        ],
+    ),
 );
 
-static STICKY: Table = table(
-    "in `sticky` of [[route]]",
-    &[
-        key("cookie", Text, "The cookie's name."),
-        key("age", Duration, "How long the client keeps it. Default: until it is closed."),
-    ],
+static STICKY: Table = needs(
+    &["cookie"],
+    table(
+        "in `sticky` of [[route]]",
+        &[
+            key("cookie", Text, "The cookie's name."),
+            key("age", Duration, "How long the client keeps it. Default: until it is closed."),
+        ],
+    ),
 );
 
-static FILES: Table = table(
-    "in `files` of [[route]]",
-    &[
-        key("root", Text, "The directory, from the root or from the directory of this file."),
-        key("strip", Text, "What of the path is left out before it is looked up."),
-        or(
-            "index",
-            "\"index.html\"",
-            Any(&[Text, Only(false)]),
-            "The file of a directory, for paths that end with `/`; false for none.",
-        ),
-        key("fallback", ONE_OR_MORE, "What else is tried when there is no such file; $path is the path."),
-        key(
-            "precompressed",
-            Any(&[Boolean, CODINGS]),
-            "Whether FILE.br, FILE.zst, FILE.gz beside a file are sent in its place, the preferred first.",
-        ),
-        key("cache_control", Text, "Cache-Control of what is found."),
-        key("immutable", ONE_OR_MORE, "Paths whose content never changes."),
-        or(
-            "links",
-            "\"inside\"",
-            Any(&[OneOf(&["inside", "none", "any"]), List(&Text)]),
-            "Which symbolic links are followed: those that lead to something in the root, none, any, or those that lead into these directories.",
-        ),
-        key("types", Named(&Text), "Types by file ending, beside those that are known."),
-        or(
-            "check",
-            "\"1s\"",
-            Duration,
-            "How long a file is believed to be what it was before it is looked at again.",
-        ),
-    ],
+static FILES: Table = needs(
+    &["root"],
+    table(
+        "in `files` of [[route]]",
+        &[
+            key("root", Text, "The directory, from the root or from the directory of this file."),
+            key("strip", Text, "What of the path is left out before it is looked up."),
+            or(
+                "index",
+                "\"index.html\"",
+                Any(&[Text, Only(false)]),
+                "The file of a directory, for paths that end with `/`; false for none.",
+            ),
+            key("fallback", ONE_OR_MORE, "What else is tried when there is no such file; $path is the path."),
+            key(
+                "precompressed",
+                Any(&[Boolean, CODINGS]),
+                "Whether FILE.br, FILE.zst, FILE.gz beside a file are sent in its place, the preferred first.",
+            ),
+            key("cache_control", Text, "Cache-Control of what is found."),
+            key("immutable", ONE_OR_MORE, "Paths whose content never changes."),
+            or(
+                "links",
+                "\"inside\"",
+                Any(&[OneOf(&["inside", "none", "any"]), Filled(&Text)]),
+                "Which symbolic links are followed: those that lead to something in the root, none, any, or those that lead into these directories.",
+            ),
+            key("types", Named(&Text), "Types by file ending, beside those that are known."),
+            or(
+                "check",
+                "\"1s\"",
+                Duration,
+                "How long a file is believed to be what it was before it is looked at again.",
+            ),
+        ],
+    ),
 );
 
-static REDIRECT: Table = table(
-    "in `redirect` of [[route]]",
-    &[
-        key("to", Template, "What stands in Location."),
-        or("status", "308", REDIRECTS, "301, 302, 303, 307 or 308."),
-    ],
+static REDIRECT: Table = needs(
+    &["to"],
+    table(
+        "in `redirect` of [[route]]",
+        &[
+            key("to", Template, "What stands in Location."),
+            or("status", "308", REDIRECTS, "301, 302, 303, 307 or 308."),
+        ],
+    ),
 );
 
 static RESPOND: Table = table(
@@ -165,18 +175,21 @@ static AUTH: Table = table(
     ],
 );
 
-static RATE: Table = table(
-    "in `rate` of [[route]]",
-    &[
-        key("requests", Integer(1, 4_294_967_295), "So many requests,"),
-        key("per", Duration, "in so long, evenly."),
-        key(
-            "burst",
-            Integer(1, 4_294_967_295),
-            "So many at once, when there was a pause. Default: `requests`.",
-        ),
-        or("by", "\"client\"", Text, "Who counts as one: \"client\", \"field:NAME\" or \"all\"."),
-    ],
+static RATE: Table = needs(
+    &["requests"],
+    table(
+        "in `rate` of [[route]]",
+        &[
+            key("requests", Integer(1, 4_294_967_295), "So many requests,"),
+            key("per", Duration, "in so long, evenly."),
+            key(
+                "burst",
+                Integer(1, 4_294_967_295),
+                "So many at once, when there was a pause. Default: `requests`.",
+            ),
+            or("by", "\"client\"", Text, "Who counts as one: \"client\", \"field:NAME\" or \"all\"."),
+        ],
+    ),
 );
 
 static CHANGES: Table = table(
@@ -198,25 +211,28 @@ static CHANGES: Table = table(
 const SET: Key = key("set", Named(&Template), "Fields that replace those of the same name.");
 const ADD: Key =
     key("add", Named(&Any(&[Template, List(&Template)])), "Fields beside those of the same name.");
-const REMOVE: Key = key("remove", List(&Text), "Fields that are taken away.");
+const REMOVE: Key = key("remove", ONE_OR_MORE, "Fields that are taken away.");
 
 static REQUEST_CHANGES: Table = table("in `request` of `fields`", &[SET, ADD, REMOVE]);
 static RESPONSE_CHANGES: Table = table("in `response` of `fields`", &[SET, ADD, REMOVE]);
 
-static CORS: Table = table(
-    "in `cors` of [[route]]",
-    &[
-        key("origins", ONE_OR_MORE, "Origins, as browsers write them; \"*\" for any."),
-        key("methods", ONE_OR_MORE, "Methods beyond GET, HEAD and POST."),
-        key("fields", ONE_OR_MORE, "Fields of the request beyond those that are always allowed."),
-        key(
-            "expose",
-            ONE_OR_MORE,
-            "Fields of the answer that the script may read beyond those that it always may.",
-        ),
-        or("credentials", "false", Boolean, "Whether cookies may come along; not with any origin."),
-        key("age", Duration, "How long a browser remembers this."),
-    ],
+static CORS: Table = needs(
+    &["origins"],
+    table(
+        "in `cors` of [[route]]",
+        &[
+            key("origins", ONE_OR_MORE, "Origins, as browsers write them; \"*\" for any."),
+            key("methods", ONE_OR_MORE, "Methods beyond GET, HEAD and POST."),
+            key("fields", ONE_OR_MORE, "Fields of the request beyond those that are always allowed."),
+            key(
+                "expose",
+                ONE_OR_MORE,
+                "Fields of the answer that the script may read beyond those that it always may.",
+            ),
+            or("credentials", "false", Boolean, "Whether cookies may come along; not with any origin."),
+            key("age", Duration, "How long a browser remembers this."),
+        ],
+    ),
 );
 
 const COMPRESS: Shape = Any(&[Boolean, Shape::Table(&COMPRESS_TABLE)]);
@@ -226,7 +242,7 @@ pub(super) const COMPRESS_OF_ALL: Shape = Any(&[Boolean, Shape::Table(&COMPRESS_
 const COMPRESSION: &[Key] = &[
     or("codings", "[\"zstd\", \"br\", \"gzip\"]", CODINGS, "The codings, the preferred first."),
     or("least", "\"1 KiB\"", Size, "The smallest body that is worth it, where its length is known."),
-    key("types", List(&Text), "Types: \"text/html\", or \"text/*\"."),
+    key("types", ONE_OR_MORE, "Types: \"text/html\", or \"text/*\"."),
 ];
 static COMPRESS_TABLE: Table = table("in `compress` of [[route]]", COMPRESSION);
 static COMPRESS_OF_ALL_TABLE: Table = table("in [compress]", COMPRESSION);

@@ -1,11 +1,14 @@
 //! The top level, and the tables that stand once.
 
-use super::Shape::{Any, Boolean, Duration, Integer, List, Named, Numbers, OneOf, Only, Pattern, Size, Text};
+use super::Shape::{
+    Any, Boolean, Duration, Filled, Integer, List, Named, Numbers, OneOf, Only, Pattern, Size, Text,
+};
 use super::listen::LISTEN;
 use super::process::PROCESS;
 use super::route::{COMPRESS_OF_ALL, ROUTE};
 use super::upstream::UPSTREAM;
 use super::{Shape, Table, key, or, table};
+use crate::error_page::STATUSES;
 
 const ADDRESS_OR_NETWORK: Shape = Text;
 
@@ -54,7 +57,7 @@ pub(super) static TOP: Table = table(
         ),
         key(
             "error_pages",
-            Shape::Named(&Any(&[Text, List(&Text)])),
+            Shape::Numbered(STATUSES, &Any(&[Text, Filled(&Text)])),
             "Your own pages for the statuses that Vestibule answers with itself: 503 = \"/srv/app/public/503.html\".",
         ),
         key("log", Shape::Table(&LOG), "The access log: one entry per request."),

@@ -1,7 +1,7 @@
 //! `[upstream.NAME]`
 
-use super::Shape::{Any, Boolean, Duration, Integer, List, OneOf, Pattern, Size, Text};
-use super::{Shape, Table, key, or, table};
+use super::Shape::{Any, Boolean, Duration, Filled, Integer, OneOf, Pattern, Size, Text};
+use super::{Shape, Table, key, needs, or, table};
 
 pub(super) static UPSTREAM: Table = table(
     "in [upstream.NAME]",
@@ -14,7 +14,7 @@ pub(super) static UPSTREAM: Table = table(
         ),
         key(
             "addresses",
-            List(&Any(&[Text, Shape::Table(&MEMBER)])),
+            Filled(&Any(&[Text, Shape::Table(&MEMBER)])),
             "Where several servers of one application listen, its members: an address alone, or with what it is to get.",
         ),
         key(
@@ -53,18 +53,21 @@ pub(super) static UPSTREAM: Table = table(
     ],
 );
 
-static MEMBER: Table = table(
-    "in `addresses` of [upstream.NAME]",
-    &[
-        key("address", Text, "Where it listens."),
-        or("weight", "1", Integer(1, 1000), "How much it gets beside the others."),
-        or("backup", "false", Boolean, "Whether it gets requests only while all others are away or ill."),
-        key(
-            "slow_start",
-            Duration,
-            "How long it gets fewer requests after it came back. Default: what the upstream says.",
-        ),
-    ],
+static MEMBER: Table = needs(
+    &["address"],
+    table(
+        "in `addresses` of [upstream.NAME]",
+        &[
+            key("address", Text, "Where it listens."),
+            or("weight", "1", Integer(1, 1000), "How much it gets beside the others."),
+            or("backup", "false", Boolean, "Whether it gets requests only while all others are away or ill."),
+            key(
+                "slow_start",
+                Duration,
+                "How long it gets fewer requests after it came back. Default: what the upstream says.",
+            ),
+        ],
+    ),
 );
 
 static HOLD: Table = table(

@@ -154,6 +154,20 @@ fn refuses_an_order_that_is_none() {
     for (keys, line, column, message, instead) in [
         ("files = \"a\"\nrespond = 404", 1, 1, "`files` and `respond`", "try = [\"files\", \"respond\"]"),
         (
+            "redirect = \"/a\"\nrespond = 404",
+            1,
+            1,
+            "`redirect` and `respond`, and each of them always answers",
+            "leave all but one of them out",
+        ),
+        (
+            "files = \"a\"\nupstream = \"app\"\nrespond = 404",
+            1,
+            1,
+            "`upstream` and `respond`, and each",
+            "leave all but one of them out",
+        ),
+        (
             "files = \"a\"\nupstream = \"app\"",
             1,
             1,

@@ -46,7 +46,8 @@ fn tables() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     fn below(shape: &'static Shape, into: &mut BTreeMap<&'static str, BTreeSet<&'static str>>) {
         match shape {
             Shape::Table(table) => visit(table, into),
-            Shape::List(shape) | Shape::Named(shape) | Shape::Pair(shape) => below(shape, into),
+            Shape::List(shape) | Shape::Filled(shape) | Shape::Pair(shape) => below(shape, into),
+            Shape::Named(shape) | Shape::Numbered(_, shape) => below(shape, into),
             Shape::Any(shapes) => shapes.iter().for_each(|shape| below(shape, into)),
             _ => {}
         }
@@ -121,10 +122,50 @@ fn what_the_reader_refuses_does_not_fit() {
         "[upstream.app]\nhold = \"30s\"",
         "[upstream.app]\nin_flight = \"many\"",
         "[process.app]\ncommand = \"puma\"",
+        "error_pages.500 = \"/500.html\"",
+        "error_pages.503 = []",
+        "compress.types = []",
+        "[[route]]\nhost = []",
+        "[[route]]\npath = []",
+        "[[route]]\ntry = []",
+        "[[route]]\nrate = []",
+        "[[route]]\nrate = { per = \"1s\" }",
+        "[[route]]\nfiles = {}",
+        "[[route]]\nfiles = { root = \"public\", precompressed = [] }",
+        "[[route]]\nredirect = { status = 303 }",
+        "[[route]]\ncors = { age = \"1h\" }",
+        "[[route]]\nupstreams = []",
+        "[[route]]\nupstreams = [{ weight = 3 }]",
+        "[[route]]\nupstreams = [{ upstream = \"web_server\" }]\nsticky = { age = \"1h\" }",
+        "[[route]]\nfields.request.remove = []",
+        "[upstream.app]\naddresses = []",
+        "[upstream.app]\naddresses = [{ weight = 3 }]",
+        "[[listen]]\ntls = { certificates = [{ certificate = \"a.pem\" }] }",
+        "[[listen]]\ntls = { certificate = \"a.pem\", key = \"a.key\", hsts = { preload = true } }",
+        "[[listen]]\ntls = { certificate = \"a.pem\", key = \"a.key\", client = { required = false } }",
+        "[[listen]]\ntls = { acme = { contact = \"a@example.com\" } }",
+        "[[listen]]\ntls = { acme = { domains = [\"a.example.com\"], eab = { id = \"a\" } } }",
+        "[process.app]\ncommand = [\"puma\"]\nmemory = { every = \"10s\" }",
+        "[process.app]\ncommand = [\"puma\"]\ncpu = { every = \"10s\" }",
         "[process.app]\ncpu = { above = 90, times = [1, 2, 3] }",
     ] {
         assert_ne!(wrong(&validator, text), Vec::<String>::new(), "{text}");
         assert!(crate::parse(text, Path::new("t.toml")).is_err(), "the reader takes it: {text}");
+    }
+}
+
+#[test]
+fn what_may_be_a_list_may_be_one_alone() {
+    let validator = validator();
+    for text in [
+        "compress = { codings = \"br\", types = \"text/*\" }",
+        "[[route]]\ntry = \"files\"\nfiles = { root = \"/srv\", precompressed = \"br\", immutable = \"/a/*\", links = \"none\" }",
+        "[[route]]\ncompress = { codings = \"gzip\", types = \"text/html\" }",
+        "[[route]]\nfields.request.remove = \"X\"\nfields.response = { remove = \"Y\", add = { Z = \"1\" } }",
+        "[[route]]\nhost = \"a\"\npath = \"/\"\nmethod = \"GET\"\nclient = \"::1\"\nallow = \"all\"\ndeny = \"::1\"",
+    ] {
+        assert_eq!(wrong(&validator, text), Vec::<String>::new(), "{text}");
+        crate::parse(text, Path::new("t.toml")).unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 }
 
