@@ -332,6 +332,69 @@ fn a_client_with_a_cookie_stays_with_its_member_as_long_as_that_is_there() {
     until_true("all are where they were", seconds(60), || all() == before);
 }
 
+#[test]
+fn a_path_or_a_field_stays_with_its_member_whatever_else_differs() {
+    let dir = Dir::new();
+    let names = ["a", "b", "c"];
+    let paths = names.map(|name| dir.join(name));
+    let _servers: Vec<Fake> = names.iter().zip(&paths).map(|(name, path)| named(path, name)).collect();
+    for balance in ["path", "field:X-Tenant"] {
+        let upstream = format!("balance = \"hash:{balance}\"\n{}", at(&[&paths[0], &paths[1], &paths[2]]));
+        let vestibule = Vestibule::start(&dir, &config(&upstream, ""));
+        let all = |other: &str| {
+            let mut client = Client::connect(vestibule.address()).expect("connected");
+            let mut member_of = |key: usize| {
+                let (path, tenant) = match balance {
+                    "path" => (key.to_string(), other.to_owned()),
+                    _ => (other.to_owned(), key.to_string()),
+                };
+                client
+                    .send(format!("GET /{path} HTTP/1.1\r\nHost: a\r\nX-Tenant: {tenant}\r\n\r\n"))
+                    .expect("sent");
+                client.response().expect("an answer").text()
+            };
+            (0..150).map(&mut member_of).collect::<Vec<_>>()
+        };
+        let before = all("one");
+        assert_eq!(all("other"), before, "{balance}");
+        let share = |name: &str| before.iter().filter(|member| *member == name).count();
+        assert!(names.iter().all(|name| (25..80).contains(&share(name))), "{balance}: {before:?}");
+    }
+}
+
+#[test]
+fn a_member_that_comes_back_gets_more_and_more_of_its_part() {
+    let dir = Dir::new();
+    let [steady, slow] = ["steady", "slow"].map(|name| dir.join(name));
+    let mut first = named(&steady, "steady");
+    let shares = |slow_start: &str| {
+        let upstream = format!(
+            "addresses = [\"unix:{}\", {{ address = \"unix:{}\", slow_start = \"{slow_start}\" }}]",
+            steady.display(),
+            slow.display()
+        );
+        Vestibule::start(&dir, &config(&upstream, ""))
+    };
+    let part = |vestibule: &Vestibule| who(vestibule, 1000).get("slow").copied().unwrap_or_default();
+    let vestibule = shares("1h");
+    assert_eq!(part(&vestibule), 0, "it is not there");
+    let mut second = named(&slow, "slow");
+    until_true("it gets something", seconds(60), || part(&vestibule) > 0);
+    let little = part(&vestibule);
+    assert!(little < 150, "{little} of 1000, though its start takes an hour");
+    first.die();
+    std::fs::remove_file(&steady).ok();
+    wait_until_only(&vestibule, &["slow"]);
+    drop(vestibule);
+    let _first = named(&steady, "steady");
+    second.die();
+    std::fs::remove_file(&slow).ok();
+    let vestibule = shares("1s");
+    assert_eq!(part(&vestibule), 0, "it is not there");
+    let _second = named(&slow, "slow");
+    until_true("it gets all of its part", seconds(60), || part(&vestibule) > 350);
+}
+
 /// A server that answers its probes with this status and all else with its name.
 fn probed(path: &Path, name: &'static str, is_well: &Arc<AtomicBool>) -> Fake {
     let is_well = Arc::clone(is_well);

@@ -7,8 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::certificates::{Authority, Kind};
+use crate::support::client::Client;
 use crate::support::dir::Dir;
-use crate::support::vestibule::{Told, binary, told};
+use crate::support::fake::Fake;
+use crate::support::vestibule::{Told, Vestibule, binary, told};
 
 /// What a command says in a directory.
 fn said(dir: &Dir, words: &[&str]) -> Told {
@@ -254,6 +256,112 @@ fn explain_names_the_route_and_why_and_what_would_happen() {
     assert_eq!(told["route"]["place"], "sites/shop.toml:11");
     assert_eq!(told["steps"][1]["status"], 200, "{told:#}");
     assert_eq!(told["candidates"][0]["outcome"], "taken");
+}
+
+/// Routes whose layers could be told in the wrong order, and files that could be told wrongly.
+fn layered(dir: &Dir) -> String {
+    for (name, text) in [
+        ("public/a.txt", "12345"),
+        ("public/page.html", "page"),
+        ("public/sub/index.html", "sub"),
+        ("public/.env", "hidden"),
+        ("public/bare/x.css", "x"),
+        ("out.txt", "out"),
+    ] {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().expect("in a directory")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+    std::os::unix::fs::symlink("../out.txt", dir.join("public/link.txt")).expect("a link");
+    let auth = "auth.users = { a = \"$2y$05$abcdefghijklmnopqrstuuRXCpiV4fE.5oBvSGOKYo3mbjHjKfJ8e\" }";
+    format!(
+        "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n[upstream.app]\naddress = \"unix:{}\"\n\
+         [[route]]\npath = \"/app/*\"\nupstream = \"app\"\n\
+         [[route]]\npath = \"/shut/*\"\nupstream = \"app\"\ndeny = \"all\"\ncors = \"https://b.example\"\n{auth}\n\
+         [[route]]\npath = \"/asked/*\"\nupstream = \"app\"\nrate = \"1000/s\"\ncors = \"*\"\n{auth}\n\
+         [[route]]\npath = \"/files/*\"\nfiles = {{ root = \"public\", strip = \"/files\", fallback = \"$path.html\" }}\n\
+         [[route]]\npath = \"/plain/*\"\nfiles = {{ root = \"public\", index = false }}\nrewrite = \"/$1\"\n\
+         [[route]]\npath = \"/try/*\"\ntry = [\"files\", \"upstream\"]\nfiles = {{ root = \"public\", strip = \"/try\" }}\nupstream = \"app\"\n\
+         [[route]]\npath = \"/old/*\"\nredirect = \"/new/$1\"\n\
+         [[route]]\npath = \"/gone\"\nrespond = 410\n",
+        dir.socket().display()
+    )
+}
+
+#[test]
+fn explain_says_what_the_server_then_does() {
+    let dir = Dir::new();
+    let config = layered(&dir);
+    let _app = Fake::start(&dir.socket(), |conversation| {
+        while conversation.request().is_some() {
+            conversation.answer("app");
+        }
+    });
+    let vestibule = Vestibule::start(&dir, &config);
+    let preflight = ["Origin: https://b.example", "Access-Control-Request-Method: PUT"];
+    for (method, path, fields) in [
+        ("GET", "/app/x", &[][..]),
+        ("GET", "/none", &[]),
+        ("OPTIONS", "/app/x", &[]),
+        ("OPTIONS", "/app/x", &["Max-Forwards: 0"]),
+        ("OPTIONS", "/app/x", &["Max-Forwards: 1"]),
+        ("OPTIONS", "/app/x", &["Max-Forwards: x"]),
+        ("OPTIONS", "/none", &["Max-Forwards: 0"]),
+        ("TRACE", "/app/x", &[]),
+        ("CONNECT", "/app/x", &[]),
+        ("GET", "/app/x", &["Expect: foo"]),
+        ("GET", "/none", &["Expect: foo"]),
+        ("GET", "/app/x", &["Host: a,b"]),
+        ("GET", "/app/x", &["Content-Length: x"]),
+        ("OPTIONS", "/shut/x", &preflight),
+        ("OPTIONS", "/shut/x", &preflight[..1]),
+        ("GET", "/shut/x", &preflight),
+        ("GET", "/shut/x", &["Authorization: Basic YTpi"]),
+        ("OPTIONS", "/asked/x", &preflight),
+        ("GET", "/asked/x", &[]),
+        ("GET", "/files/a.txt", &[]),
+        ("GET", "/files/a.txt?x", &["Range: bytes=1-2"]),
+        ("GET", "/files/a.txt", &["Range: bytes=9-"]),
+        ("GET", "/files/a.txt", &["If-None-Match: *"]),
+        ("GET", "/files/a.txt", &["If-Match: \"other\""]),
+        ("GET", "/files/page", &[]),
+        ("GET", "/files/link.txt", &[]),
+        ("GET", "/files/.env", &[]),
+        ("GET", "/files/bare", &[]),
+        ("GET", "/files/bare/", &[]),
+        ("GET", "/files/sub", &[]),
+        ("GET", "/files/sub?x=1", &[]),
+        ("GET", "/files/sub/", &[]),
+        ("POST", "/files/a.txt", &[]),
+        ("GET", "/plain/sub", &[]),
+        ("GET", "/plain/sub/", &[]),
+        ("GET", "/plain/sub/index.html", &[]),
+        ("GET", "/try/a.txt", &[]),
+        ("GET", "/try/link.txt", &[]),
+        ("POST", "/try/a.txt", &[]),
+        ("GET", "/old/a", &[]),
+        ("GET", "/gone", &[]),
+    ] {
+        let mut words =
+            vec!["explain", "--json", "--client", "127.0.0.1", "--config", "vestibule.toml", method, path];
+        words.extend(fields.iter().flat_map(|field| ["-H", field]));
+        let explained = json(&said(&dir, &words));
+        let steps = explained["steps"].as_array().expect("a list");
+        let status = steps.last().and_then(|step| step["status"].as_u64());
+        let host = if fields.iter().any(|field| field.starts_with("Host:")) { "" } else { "Host: a\r\n" };
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let mut client = Client::connect(vestibule.address()).expect("connected");
+        client.send(format!("{method} {path} HTTP/1.1\r\n{host}{fields}\r\n")).expect("sent");
+        let answer = client.response().expect("an answer");
+        match status {
+            Some(status) => assert_eq!(u64::from(answer.status), status, "{method} {path}: {explained:#}"),
+            None => assert_eq!(answer.text(), "app", "{method} {path}: {explained:#}"),
+        }
+        if let Some(to) = answer.field("location") {
+            let says = steps.last().and_then(|step| step["says"].as_str()).unwrap_or_default();
+            assert!(says.ends_with(&format!(" to {to}")), "{to} and {says}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod answer;
 mod fill;
 mod look;
+mod reception;
 mod request;
 mod words;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use tokio::runtime::Runtime;
 use vestibule_config::{Config, ListenAddress, Listener, Place, RouteId};
 
 use crate::command::find_config;
@@ -64,7 +66,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(path) => vestibule_config::load(&path)?,
         None => Config::from_environment()?,
     };
-    let explanation = explain(&config, &request);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let explanation = explain(&config, &request, &runtime);
     let text = if options.json {
         serde_json::to_string_pretty(&explanation)? + "\n"
     } else {
@@ -147,7 +150,7 @@ struct Limit {
     is: String,
 }
 
-fn explain(config: &Config, request: &Request) -> Explanation {
+fn explain(config: &Config, request: &Request, runtime: &Runtime) -> Explanation {
     let listener = listener(config, request);
     let mut explanation = Explanation {
         method: request.method.clone(),
@@ -171,14 +174,8 @@ fn explain(config: &Config, request: &Request) -> Explanation {
             .map(|listener| config.without_secrets(&listener_name(listener)))
             .collect();
     }
-    if let Some(redirect) = listener.and_then(|(_, listener)| listener.redirect) {
-        let port = if redirect.port == 443 { String::new() } else { format!(":{}", redirect.port) };
-        let to = format!("https://{}{port}{}", request.host_without_port(), request.target);
-        explanation.steps.push(Step {
-            name: "redirect",
-            says: format!("308 to {to}, as the listener says"),
-            status: Some(308),
-        });
+    if let Some(step) = reception::answer(config, listener.map(|(_, listener)| listener), request) {
+        explanation.steps.push(step);
         return explanation;
     }
     explanation.candidates = candidates(config, request);
@@ -192,7 +189,7 @@ fn explain(config: &Config, request: &Request) -> Explanation {
         return explanation;
     };
     explanation.route = Some(route_at(config, id));
-    let answer = answer::Answer { config, request, id, route };
+    let answer = answer::Answer { config, request, id, route, runtime };
     explanation.steps = answer.steps();
     explanation.fields = answer.fields();
     explanation.limits = answer.limits();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use tokio::runtime::Runtime;
 use vestibule_config::{
     Auth, Config, FieldChanges, Member, Rate, RateKey, Route, RouteId, Split, Step as RouteStep, Template,
     UpstreamId,
@@ -20,6 +21,8 @@ pub(super) struct Answer<'c> {
     pub(super) request: &'c Request,
     pub(super) id: RouteId,
     pub(super) route: &'c Route,
+    /// On which files are looked for.
+    pub(super) runtime: &'c Runtime,
 }
 
 /// A step that goes on.
@@ -33,9 +36,10 @@ fn ends(name: &'static str, status: u16, says: impl Into<String>) -> Step {
 }
 
 impl Answer<'_> {
-    /// In order, to the first that ends in an answer.
+    /// In order, to the first that ends in an answer. The order is that of proxy/stack.rs.
     pub(super) fn steps(&self) -> Vec<Step> {
-        let before = [self.access(), self.auth(), self.cors()].into_iter().flatten();
+        let rates = self.route.rates.iter().map(rate);
+        let before = self.cors().into_iter().chain(self.access()).chain(rates).chain(self.auth());
         let mut steps = Vec::new();
         for step in before {
             let is_end = step.status.is_some();
@@ -44,7 +48,6 @@ impl Answer<'_> {
                 return steps;
             }
         }
-        steps.extend(self.route.rates.iter().map(rate));
         let target = match &self.route.rewrite {
             Some(template) => {
                 let target = fill(self.config, self.id, template, self.request);
@@ -112,18 +115,14 @@ impl Answer<'_> {
             match step {
                 RouteStep::Files(files) => {
                     let is_asked = matches!(self.request.method.as_str(), "GET" | "HEAD");
-                    let seen = is_asked.then(|| look(files, path));
+                    let seen = is_asked.then(|| look(self.runtime, files, path, self.request));
                     let next = if index < last { "; the next is asked" } else { "" };
                     match seen {
-                        Some(Seen::There(words)) => {
-                            let status = if words.contains(" is a directory: ") { 308 } else { 200 };
+                        Some(Seen::Answer(status, words)) => {
                             steps.push(ends("files", status, words));
                             return;
                         }
-                        Some(Seen::Missing(words)) => steps.push(goes_on("files", format!("{words}{next}"))),
-                        Some(Seen::Refused(words)) => {
-                            steps.push(goes_on("files", format!("nothing: {words}{next}")));
-                        }
+                        Some(Seen::Nothing(words)) => steps.push(goes_on("files", format!("{words}{next}"))),
                         None => steps.push(goes_on("files", format!("only GET and HEAD are answered{next}"))),
                     }
                     if index == last {
@@ -170,10 +169,12 @@ impl Answer<'_> {
             if several {
                 says.push_str(&format!(", {weight} of {sum}"));
             }
-            if let Some(page) = upstream.maintenance.as_ref().filter(|page| page.exists()) {
+            let page = upstream.maintenance.as_ref().filter(|page| page.exists());
+            if let Some(page) = page {
                 says.push_str(&format!("; {} is there now: 503 with what is in it", page.display()));
             }
-            steps.push(goes_on("upstream", says));
+            let status = page.filter(|_| !several).map(|_| 503);
+            steps.push(Step { name: "upstream", says, status });
         }
         if let Some(sticky) = split.sticky.as_ref().filter(|_| several) {
             let age = sticky.age.map_or_else(String::new, |age| format!(" for {}", duration(age)));

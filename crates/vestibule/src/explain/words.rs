@@ -23,9 +23,11 @@ pub(super) fn of(explanation: &Explanation) -> String {
     }
     match &explanation.route {
         Some(route) => text.line("route", &at(route)),
-        None if explanation.candidates.is_empty()
-            && explanation.steps.iter().any(|step| step.name == "redirect") => {}
-        None => text.line("route", "none takes it"),
+        None if explanation.steps.iter().any(|step| step.name == "answer") => {
+            text.line("route", "none takes it");
+        }
+        // It never comes to the routes.
+        None => {}
     }
     text.list(
         "why",
