@@ -154,7 +154,7 @@ impl Look {
         let mut to_make = if may_make { compress.codings.clone() } else { Vec::new() };
         to_make.retain(|&coding| opened.iter().all(|&(sibling, ..)| sibling != Some(coding)));
         let manner = Manner {
-            content_type: content_type.into(),
+            content_type,
             cache_control: cache_control.map(str::to_owned),
             varies: opened.len() > 1 || !to_make.is_empty(),
         };

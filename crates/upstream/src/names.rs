@@ -33,7 +33,7 @@ pub(crate) enum Unknown {
     Nothing,
     /// Some servers of a service are known. They are what there is while nothing better is.
     #[error("{why}; of {target}, which the service names")]
-    InPart { target: String, why: NetError, found: (Vec<Place>, Duration) },
+    InPart { target: String, why: Box<NetError>, found: (Vec<Place>, Duration) },
 }
 
 /// Asks the DNS.
@@ -104,7 +104,7 @@ impl Names {
         let found = (places, ttl.clamp(self.config.least_ttl, self.config.most_ttl));
         match missing {
             None => Ok(found),
-            Some((target, why)) => Err(Unknown::InPart { target, why, found }),
+            Some((target, why)) => Err(Unknown::InPart { target, why: Box::new(why), found }),
         }
     }
 

@@ -236,6 +236,7 @@ mod tests {
             host: "a".to_owned(),
             port: None,
             target: path.to_owned(),
+            canonical_path: String::new(),
             client: std::net::Ipv4Addr::LOCALHOST.into(),
             fields: fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
         };

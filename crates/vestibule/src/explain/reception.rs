@@ -79,6 +79,7 @@ mod tests {
             host: host.to_owned(),
             port: None,
             target: "/a?b".to_owned(),
+            canonical_path: String::new(),
             client: std::net::Ipv4Addr::LOCALHOST.into(),
             fields: fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
         };
