@@ -37,6 +37,7 @@ mod token;
 mod upstream;
 mod variable;
 mod written;
+mod zone;
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +71,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let Imported { config, mut said, missing } = convert(&options.file, options.prefix.as_deref())?;
     let shown = options.output.clone().unwrap_or_else(|| PathBuf::from("vestibule.toml"));
     // It is ours to write what `check` takes; where we do not, that is said beside everything else.
-    if let Err(error) = vestibule_config::parse(&config, &shown) {
+    let faulty = vestibule_config::parse(&config, &shown).err();
+    if let Some(error) = &faulty {
         said.push_str(&format!("\nTo be mended by hand:\n{error}\n"));
     }
     match &options.output {
@@ -82,24 +84,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         None => print!("{config}"),
     }
     eprint!("{said}");
-    let file = options.file.display();
-    match missing {
-        0 => {
-            eprintln!(
-                "{file}: all of it is carried over; next: vestibule check --config {}",
-                shown.display()
-            );
-        }
-        1 => eprintln!(
-            "{file}: 1 directive is not carried over, see above; next: vestibule check --config {}",
-            shown.display()
-        ),
-        some => eprintln!(
-            "{file}: {some} directives are not carried over, see above; next: vestibule check --config {}",
-            shown.display()
-        ),
-    }
+    eprintln!("{}", ending(&options.file, missing, faulty.is_some(), &shown));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The last line of what is said.
+fn ending(file: &Path, missing: usize, is_faulty: bool, shown: &Path) -> String {
+    let what = match (missing, is_faulty) {
+        (0, false) => "all of it is carried over".to_owned(),
+        (0, true) => "what was made has faults that are to be mended by hand, see above".to_owned(),
+        (1, _) => "1 directive is not carried over, see above".to_owned(),
+        (some, _) => format!("{some} directives are not carried over, see above"),
+    };
+    let more = if missing > 0 && is_faulty { ", and faults are to be mended by hand" } else { "" };
+    format!("{}: {what}{more}; next: vestibule check --config {}", file.display(), shown.display())
 }
 
 /// The configuration cannot be written to the file that was named.
@@ -132,7 +130,7 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
         match directive.name.as_str() {
             "server" => found.push(directive),
             "upstream" => shared.upstreams.add(directive, &mut notes),
-            "limit_req_zone" => shared.zones.push(directive),
+            "limit_req_zone" => shared.zones.all.push(directive),
             _ => {}
         }
     }
@@ -143,27 +141,36 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
     let default = default(&servers, &answering);
 
     let mut output = Output::default();
-    if let Some(first) = default.or(answering.first().copied()) {
+    output.claimed = default.map_or_else(Vec::new, |server| server.names.clone());
+    // What holds for all is what a server says that answers, not one that is there to refuse.
+    let speaking = default.filter(|server| !server.refuses());
+    let speaking = speaking.or_else(|| answering.iter().copied().find(|server| !server.refuses()));
+    if let Some(first) = speaking.or(default).or(answering.first().copied()) {
         shared.body = Some(limits::body(&first.scope, &mut notes));
         shared.compress = limits::compress(&first.scope, &mut notes);
         settings::write(&first.scope, &shared, &around, &mut output, &mut notes);
+        shared.trusts = output.top.has("trusted_proxies");
     }
     let mut pages: BTreeMap<u16, String> = BTreeMap::new();
+    let mut with_pages: Vec<(&Server<'_>, Vec<u16>)> = Vec::new();
     for server in &answering {
         let is_default = default.is_some_and(|default| std::ptr::eq(*server, default));
         let Some(hosts) = output.hosts(server, is_default, &answering, &mut notes) else { continue };
         let locations = Locations::of(server.directive, &server.scope, &mut notes);
         let maintenance = site::maintenance(&locations, &mut notes);
+        let mut own = Vec::new();
         for (status, page, directive) in site::error_pages(&locations, &mut notes) {
             if status == 503 && maintenance.as_ref() == Some(&page) {
                 // It is there only while there is maintenance, when its upstream shows it.
                 continue;
             }
+            own.push(status);
             let known = pages.entry(status).or_insert_with(|| page.clone());
             if *known != page {
                 notes.missing(directive, format!("the page for {status} is {known} for all servers"));
             }
         }
+        with_pages.push((server, own));
         let hsts = listeners.says_hsts(server);
         let routes = site::routes(server, &locations, hsts, &mut shared, &mut notes);
         if let Some(file) = maintenance {
@@ -181,12 +188,22 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
             output.routes.push((host.clone(), vec![Some(vec![host])], vec![route]));
         }
     }
+    for (server, own) in with_pages.iter().filter(|(server, _)| !server.returns()) {
+        if pages.keys().any(|status| !own.contains(status)) {
+            notes.different(
+                server.directive,
+                "its errors have the pages of the other servers too: [error_pages] is the same for all routes",
+            );
+        }
+    }
     for (status, page) in pages {
         if !Path::new(&page).is_file() {
             output.comment_pages = true;
         }
         output.pages.set(status.to_string(), written::text(&page));
     }
+    let rates: Vec<_> = output.rates();
+    shared.zones.finish(&rates, &mut notes);
     shared.upstreams.finish(&mut notes);
     unseen(&main, &mut notes);
     let missing = notes.missing_count();
@@ -229,7 +246,7 @@ fn unseen(block: &[Directive], notes: &mut Notes) {
             let needless = if is_upgrade {
                 Some("WebSockets pass by themselves")
             } else {
-                known::needless(&directive.name)
+                known::needless(directive)
             };
             match needless {
                 Some(why) => notes.needless(directive, why),

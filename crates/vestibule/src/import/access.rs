@@ -9,9 +9,15 @@ use super::directive::Directive;
 use super::note::Notes;
 use super::scope::Scope;
 use super::written::{self, Keys};
+use super::zone::Zones;
 
 /// Who may come, and how often. Says whether nobody may.
-pub(super) fn write(scope: &Scope<'_>, zones: &[&Directive], keys: &mut Keys, notes: &mut Notes) -> bool {
+pub(super) fn write<'d>(
+    scope: &Scope<'d>,
+    zones: &mut Zones<'d>,
+    keys: &mut Keys,
+    notes: &mut Notes,
+) -> bool {
     let nobody = networks(scope, keys, notes);
     auth(scope, keys, notes);
     rates(scope, zones, keys, notes);
@@ -123,11 +129,15 @@ fn is_strong(line: &str) -> bool {
         || hash.is_some_and(|hash| hash.starts_with("$2") || hash.starts_with("$argon2"))
 }
 
-fn rates(scope: &Scope<'_>, zones: &[&Directive], keys: &mut Keys, notes: &mut Notes) {
+fn rates<'d>(scope: &Scope<'d>, zones: &mut Zones<'d>, keys: &mut Keys, notes: &mut Notes) {
     let mut rates = Vec::new();
     for directive in scope.all("limit_req") {
-        match rate(directive, zones, notes) {
-            Ok(rate) => rates.push(written::table(&rate)),
+        match rate(directive, &zones.all, notes) {
+            Ok((zone, rate)) => {
+                let rate = written::table(&rate);
+                zones.add(zone, directive, &rate);
+                rates.push(rate);
+            }
             Err(why) => notes.missing(directive, why),
         }
     }
@@ -143,18 +153,19 @@ fn rates(scope: &Scope<'_>, zones: &[&Directive], keys: &mut Keys, notes: &mut N
     }
 }
 
-fn rate(
+/// The zone of a `limit_req`, and what both say.
+fn rate<'d>(
     directive: &Directive,
-    zones: &[&Directive],
+    zones: &[&'d Directive],
     notes: &mut Notes,
-) -> Result<Vec<(String, String)>, String> {
+) -> Result<(&'d Directive, Vec<(String, String)>), String> {
     let option = |of: &Directive, name: &str| {
         of.arguments.iter().find_map(|word| word.strip_prefix(name)).map(ToOwned::to_owned)
     };
     let name = option(directive, "zone=").unwrap_or_default();
     let named =
-        |zone: &&&Directive| option(zone, "zone=").is_some_and(|zone| zone.split(':').next() == Some(&name));
-    let zone = zones.iter().find(named).ok_or_else(|| format!("there is no limit_req_zone {name}"))?;
+        |zone: &&Directive| option(zone, "zone=").is_some_and(|zone| zone.split(':').next() == Some(&name));
+    let zone = zones.iter().copied().find(|zone| named(zone)).ok_or_else(|| format!("there is no limit_req_zone {name}"))?;
     let by = match zone.argument(0) {
         "$binary_remote_addr" | "$remote_addr" => "client".to_owned(),
         "$server_name" | "$host" | "$http_host" => "all".to_owned(),
@@ -183,12 +194,13 @@ fn rate(
     }
     zone.see();
     // nginx counts what is above the one that the rate allows.
-    Ok(vec![
+    let entries = vec![
         ("requests".to_owned(), number.to_string()),
         ("per".to_owned(), per.to_owned()),
         ("burst".to_owned(), burst.saturating_add(1).to_string()),
         ("by".to_owned(), written::text(&by)),
-    ])
+    ];
+    Ok((zone, entries))
 }
 
 /// `limit_conn` of the whole server by address, as the limit on connections; the others have nothing that corresponds.

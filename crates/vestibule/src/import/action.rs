@@ -15,16 +15,19 @@ use super::scope::Scope;
 use super::upstream::{Target, Upstreams};
 use super::variable::Known;
 use super::written::{self, Keys};
+use super::zone::Zones;
 
 /// What routes of all servers share.
 #[derive(Debug, Default)]
 pub(super) struct Shared<'d> {
     pub(super) upstreams: Upstreams<'d>,
     /// `limit_req_zone`
-    pub(super) zones: Vec<&'d Directive>,
+    pub(super) zones: Zones<'d>,
     /// What `[limits] body` and `[compress]` say; routes say what differs.
     pub(super) body: Option<u64>,
     pub(super) compress: Option<String>,
+    /// Whether there are `trusted_proxies`.
+    pub(super) trusts: bool,
 }
 
 /// What is known of the server whose locations they are.
@@ -84,6 +87,12 @@ pub(super) fn drafts<'d>(
 
     if !scope.own("internal").is_empty() {
         respond(&mut keys, NOTHING);
+        for directive in scope.own("add_header") {
+            notes.missing(
+                directive,
+                "write it in fields.response of the route with `sendfile`; the page of an error has the fields of the route that was asked",
+            );
+        }
         let about = About { known, ..site.about };
         let mut fields = Fields::default();
         fields.answers_of_errors(scope, about, site.hsts);
@@ -91,7 +100,7 @@ pub(super) fn drafts<'d>(
         return vec![Draft { only: None, keys }];
     }
     let mut kept_out = Keys::default();
-    let nobody = access::write(scope, &shared.zones, &mut kept_out, notes);
+    let nobody = access::write(scope, &mut shared.zones, &mut kept_out, notes);
     // A `return` answers before anybody is kept out.
     if let Some(returns) = scope.own("return").first() {
         redirect::returned(returns, scope, known, &mut keys, notes);
@@ -104,7 +113,10 @@ pub(super) fn drafts<'d>(
     let mut rewritten = None;
     for rewrite in scope.own("rewrite") {
         match redirect::rewrite(rewrite, location, site, shared, notes) {
-            Rewritten::All(redirect) => return vec![Draft { only: None, keys: redirect }],
+            Rewritten::All(redirect) => {
+                drafts.push(Draft { only: None, keys: redirect });
+                return drafts;
+            }
             Rewritten::Some(draft) => drafts.push(draft),
             Rewritten::Path(path) => rewritten = rewritten.or(Some(path)),
             Rewritten::Nothing => {}
@@ -165,6 +177,8 @@ pub(super) struct Answer<'d> {
     elsewhere: bool,
     /// A status where there is no file.
     otherwise: Option<u16>,
+    /// The `return` that answers there, and where it stands.
+    returns: Option<(&'d Directive, Scope<'d>)>,
 }
 
 impl<'d> Answer<'d> {
@@ -204,8 +218,33 @@ impl<'d> Answer<'d> {
         }
         if let Some(directive) = scope.own("try_files").first() {
             answer.try_files(directive, location, site, shared, notes);
+        } else if answer.files.is_some() && answer.upstream.is_none() {
+            answer.error_page(location, site, shared, notes);
         }
         answer
+    }
+
+    /// `error_page 404 = @app`, another old way to write `try_files`. All others of a location stay unseen, and are told of in the end.
+    fn error_page(
+        &mut self,
+        location: &Location<'d>,
+        site: &Site<'_, 'd>,
+        shared: &mut Shared<'d>,
+        notes: &mut Notes,
+    ) {
+        let mut pages = location.scope.block().iter().filter(|directive| directive.name == "error_page");
+        let Some((page, named)) = pages.find_map(|page| match page.arguments.as_slice() {
+            [status, sign, name] if status == "404" && sign == "=" => {
+                Some((page, site.locations.named(name)?))
+            }
+            _ => None,
+        }) else {
+            return;
+        };
+        if named.scope.block().iter().any(|directive| directive.name == "proxy_pass") {
+            page.see();
+            self.go_on_at(&named, page, shared, notes);
+        }
     }
 
     fn try_files(
@@ -230,7 +269,11 @@ impl<'d> Answer<'d> {
         }
         let last = tries.last.as_str();
         if let Some(status) = last.strip_prefix('=') {
-            self.otherwise = status.parse().ok().filter(|status| *status != NOTHING || self.files.is_none());
+            let status = status.parse::<u16>().ok().filter(|status| redirect::is_answer(*status));
+            if status.is_none() {
+                notes.missing(directive, format!("{last} is no answer by itself; 404 is what is answered"));
+            }
+            self.otherwise = status.filter(|status| *status != NOTHING || self.files.is_none());
         } else if last.starts_with('@') {
             match site.locations.named(last) {
                 Some(named) => self.go_on_at(&named, directive, shared, notes),
@@ -289,7 +332,7 @@ impl<'d> Answer<'d> {
                 notes.missing(rewrite, "write `rewrite` into the route");
             }
         } else if let Some(returns) = named.scope.own("return").first() {
-            self.otherwise = returns.argument(0).parse().ok();
+            self.returns = Some((*returns, named.scope.clone()));
         } else {
             notes.missing(
                 directive,
@@ -326,9 +369,13 @@ impl<'d> Answer<'d> {
             let mut theirs = Fields::default();
             theirs.requests(upstream, site.about, notes);
             theirs.hidden(upstream, notes);
-            let more = theirs.answers(upstream, site.about, site.hsts, false, notes);
-            if let Some(value) = files::cache_control(upstream, &more, notes) {
-                theirs.replace("Cache-Control", &value);
+            theirs.answers(upstream, site.about, site.hsts, false, notes);
+            if let Some(expires) = upstream.one("expires").filter(|expires| expires.argument(0) != "off") {
+                // A field of the route is on every answer: an error or a missing page would be kept as long as a good one.
+                notes.missing(
+                    expires,
+                    "the application says Cache-Control itself; a field that is set holds for its errors too",
+                );
             }
             self.access(upstream, location, shared, notes, keys);
             if by_files && self.elsewhere && !fields.answers_as(&theirs) {
@@ -342,6 +389,10 @@ impl<'d> Answer<'d> {
             if let Some(path) = &target.path {
                 pass_path(path, location, keys, notes);
             }
+        } else if let Some((returns, scope)) = &self.returns {
+            let caught = caught(location);
+            redirect::returned(returns, scope, Known { caught: &caught, ..site.about.known }, keys, notes);
+            steps.push(if keys.has("redirect") { "redirect" } else { "respond" });
         } else if let Some(status) = self.otherwise {
             respond(keys, status);
             steps.push("respond");
@@ -369,7 +420,7 @@ impl<'d> Answer<'d> {
         &self,
         upstream: &Scope<'d>,
         location: &Location<'d>,
-        shared: &Shared<'d>,
+        shared: &mut Shared<'d>,
         notes: &mut Notes,
         keys: &mut Keys,
     ) {
@@ -378,7 +429,7 @@ impl<'d> Answer<'d> {
             .find_map(|name| upstream.own(name).into_iter().next());
         let Some(own) = own.filter(|_| self.elsewhere) else { return };
         let mut theirs = Keys::default();
-        access::write(upstream, &shared.zones, &mut theirs, notes);
+        access::write(upstream, &mut shared.zones, &mut theirs, notes);
         if self.files.is_some() {
             notes.different(own, format!("it holds for the files of {} too", location.directive.place));
         }

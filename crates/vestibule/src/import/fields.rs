@@ -24,11 +24,15 @@ pub(super) struct About<'k> {
     /// The port, where it is only one.
     pub(super) port: Option<u16>,
     pub(super) is_tls: bool,
+    /// Whether any proxy before us is believed.
+    pub(super) trusts: bool,
     /// What of the names that the application hands over is which directory.
     pub(super) sendfile: &'k [(String, String)],
 }
 
 const SAME_ON_ERRORS: &str = "it is added to answers with an error status too, as with `always`";
+
+const UNTRUSTED: &str = "what a client sends of this is not believed: name the proxy that stands before Vestibule in trusted_proxies";
 
 const USUAL: &str = "Host, X-Real-IP, X-Forwarded-*, X-Request-*, X-Accel-Mapping, and what a WebSocket needs are written by themselves";
 
@@ -81,7 +85,12 @@ impl Fields {
             return notes.needless(directive, USUAL);
         }
         let own = OWN.iter().find(|(own, _)| *own == lower);
+        // Passed on by nginx whoever sent it, and written anew here.
+        let is_untrusted = value.starts_with("$http_x_") && !about.trusts;
         if own.is_some_and(|(_, values)| values.contains(&value)) {
+            if is_untrusted {
+                return notes.different(directive, UNTRUSTED);
+            }
             return notes.needless(directive, USUAL);
         }
         if matches!(lower.as_str(), "x-sendfile-type" | "x-accel-mapping") {
@@ -116,7 +125,12 @@ impl Fields {
                 return notes.missing(directive, why);
             }
             ("x-forwarded-ssl", "$https", _) if about.is_tls => "on",
-            ("x-forwarded-scheme", "$http_x_forwarded_scheme" | "$http_x_forwarded_proto", _) => "$scheme",
+            ("x-forwarded-scheme", "$http_x_forwarded_scheme" | "$http_x_forwarded_proto", _) => {
+                if is_untrusted {
+                    notes.different(directive, UNTRUSTED);
+                }
+                "$scheme"
+            }
             (_, "$server_port", Some(port)) => port,
             (_, value, _) => value,
         };
@@ -155,6 +169,10 @@ impl Fields {
                 }
                 continue;
             }
+            if lower == "alt-svc" && value.contains("h3") {
+                notes.missing(directive, "HTTP/3 is not offered, and clients would look for it in vain");
+                continue;
+            }
             if lower == "cache-control" && apart {
                 cache.push(value.to_owned());
                 continue;
@@ -186,6 +204,19 @@ impl Fields {
                 push(&mut self.hide, directive.argument(0).to_owned());
             }
         }
+        for directive in scope.all("more_clear_headers") {
+            let is_name = |name: &String| {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+                    && !name.starts_with('-')
+            };
+            // `-s 404` and `X-*` mean a part of the answers, or of the names.
+            if directive.arguments.iter().all(is_name) {
+                directive.arguments.iter().for_each(|name| push(&mut self.hide, name.clone()));
+            } else {
+                notes.missing(directive, "write fields.response.remove into the route, with each name");
+            }
+        }
         for directive in scope.all("proxy_pass_header") {
             notes.needless(directive, "the application's fields pass");
         }
@@ -197,7 +228,8 @@ impl Fields {
         }
     }
 
-    /// Of nothing but errors: what nginx adds `always`. What there is to note is noted where else the field stands.
+    /// Of nothing but errors: what nginx adds `always`. What is inherited is noted where else it holds; what the location itself says, by
+    /// the caller.
     pub(super) fn answers_of_errors(&mut self, scope: &Scope<'_>, about: About<'_>, hsts: bool) {
         self.answers(scope, about, hsts, false, &mut Notes::default());
         let always = |name: &str| {
@@ -209,12 +241,6 @@ impl Fields {
         self.hide.clear();
     }
 
-    /// A field that replaces the application's.
-    pub(super) fn replace(&mut self, name: &str, value: &str) {
-        push(&mut self.hide, name.to_owned());
-        push(&mut self.add, (name.to_owned(), value.to_owned()));
-    }
-
     /// Whether answers are changed by `self` as by `other`.
     pub(super) fn answers_as(&self, other: &Self) -> bool {
         self.add == other.add && self.hide == other.hide
@@ -222,27 +248,30 @@ impl Fields {
 
     /// As keys of a route.
     pub(super) fn write(&self, keys: &mut Keys) {
-        let table = |fields: &[(String, String)]| {
-            let fields: Vec<_> =
-                fields.iter().map(|(name, value)| (name.clone(), written::text(value))).collect();
-            written::table(&fields)
-        };
         if !self.set.is_empty() {
-            keys.set("fields.request.set", table(&self.set));
+            let set: Vec<_> =
+                self.set.iter().map(|(name, value)| (name.clone(), written::text(value))).collect();
+            keys.set("fields.request.set", written::table(&set));
         }
         if !self.remove.is_empty() {
             keys.set("fields.request.remove", written::list(&self.remove));
         }
-        // What is left out and added again is replaced.
+        let table = |fields: &[(String, Vec<String>)]| {
+            let fields: Vec<_> =
+                fields.iter().map(|(name, values)| (name.clone(), written::one_or_list(values))).collect();
+            written::table(&fields)
+        };
+        // What is left out and added again is replaced; only one value can be.
         let is_hidden = |name: &str| self.hide.iter().any(|hidden| hidden.eq_ignore_ascii_case(name));
-        let (set, add): (Vec<_>, Vec<_>) = self.add.iter().cloned().partition(|(name, _)| is_hidden(name));
+        let (set, add): (Vec<_>, Vec<_>) =
+            by_name(&self.add).into_iter().partition(|(name, values)| is_hidden(name) && values.len() == 1);
         let is_set = |name: &String| set.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
         let remove: Vec<_> = self.hide.iter().filter(|name| !is_set(name)).cloned().collect();
         if !set.is_empty() {
-            keys.set("fields.response.set", table(&joined(set.clone())));
+            keys.set("fields.response.set", table(&set));
         }
         if !add.is_empty() {
-            keys.set("fields.response.add", table(&joined(add)));
+            keys.set("fields.response.add", table(&add));
         }
         if !remove.is_empty() {
             keys.set("fields.response.remove", written::list(&remove));
@@ -250,13 +279,13 @@ impl Fields {
     }
 }
 
-/// A key stands once in a table: several values of a field are one list (RFC 9110 5.3).
-fn joined(fields: Vec<(String, String)>) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = Vec::new();
+/// A key stands once in a table. Values are never joined: of Set-Cookie they must not be (RFC 9110 5.3).
+fn by_name(fields: &[(String, String)]) -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
     for (name, value) in fields {
-        match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            Some((_, known)) => *known = format!("{known}, {value}"),
-            None => all.push((name, value)),
+        match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((_, known)) => known.push(value.clone()),
+            None => all.push((name.clone(), vec![value.clone()])),
         }
     }
     all

@@ -1,6 +1,7 @@
 //! `root`, `alias`, `index`, `try_files`, `expires`, `gzip_static`: what is answered from a directory.
 
 use super::directive::Directive;
+use super::limits;
 use super::location::Location;
 use super::measure;
 use super::note::Notes;
@@ -18,6 +19,8 @@ pub(super) struct Files {
     pub(super) fallback: Vec<String>,
     pub(super) precompressed: Vec<String>,
     pub(super) cache_control: Option<String>,
+    /// Types by the ending of a name.
+    pub(super) types: Vec<(String, String)>,
     /// Where links may lead beside the root.
     pub(super) links: Option<String>,
     /// Another path that the file lies at: of an exact location with an `alias`.
@@ -42,6 +45,7 @@ impl Files {
             notes.different(root, "links that lead out of it are not followed, unless files.links names where to; nothing is found whose name begins with a dot");
         }
         files.index = index(scope, notes);
+        files.types = types(scope, notes);
         for (name, coding) in [("brotli_static", "br"), ("zstd_static", "zstd"), ("gzip_static", "gzip")] {
             if let Some(directive) = scope.one(name) {
                 if matches!(directive.argument(0), "on" | "always") {
@@ -100,6 +104,11 @@ impl Files {
         if !self.precompressed.is_empty() {
             keys.push(("precompressed".to_owned(), written::list(&self.precompressed)));
         }
+        if !self.types.is_empty() {
+            let types: Vec<_> =
+                self.types.iter().map(|(ending, kind)| (ending.clone(), written::text(kind))).collect();
+            keys.push(("types".to_owned(), written::table(&types)));
+        }
         if let Some(links) = &self.links {
             keys.push(("links".to_owned(), written::list(std::slice::from_ref(links))));
         }
@@ -148,6 +157,41 @@ fn index(scope: &Scope<'_>, notes: &mut Notes) -> Option<String> {
     first
 }
 
+/// `types` and `default_type`: types by the endings of names.
+fn types(scope: &Scope<'_>, notes: &mut Notes) -> Vec<(String, String)> {
+    let mut types: Vec<(String, String)> = Vec::new();
+    for block in scope.all("types") {
+        notes.different(block, "these types stand beside those that are known, in place of those of the same ending");
+        for directive in block.inside() {
+            let is_ending = |ending: &String| {
+                !ending.is_empty()
+                    && ending.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+            };
+            if !limits::is_type(&directive.name) || !directive.arguments.iter().all(is_ending) {
+                notes.missing(directive, "write it in files.types, by what follows the last dot of a name");
+                continue;
+            }
+            directive.see();
+            for ending in directive.arguments.iter().map(|ending| ending.to_ascii_lowercase()) {
+                if !types.iter().any(|(known, _)| *known == ending) {
+                    types.push((ending, directive.name.clone()));
+                }
+            }
+        }
+    }
+    if let Some(directive) = scope.one("default_type") {
+        if directive.argument(0) == "application/octet-stream" {
+            notes.needless(directive, "it is the type of a file whose own is not known");
+        } else {
+            notes.missing(
+                directive,
+                "a file whose type is not known is application/octet-stream: write its ending in files.types",
+            );
+        }
+    }
+    types
+}
+
 /// What `try_files` says.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
@@ -167,7 +211,16 @@ pub(super) fn tries(directive: &Directive, notes: &mut Notes) -> Tries {
     tries.last.clone_from(last);
     for name in names {
         match name.as_str() {
-            "$uri" | "$request_filename" => tries.files = true,
+            "$uri" | "$request_filename" => {
+                // A directory's own page cannot be there beside a file of its name.
+                if let Some(first) = tries.fallback.iter().find(|name| *name != "$path/index.html") {
+                    let why = format!(
+                        "{first} is looked for behind the file itself, not before it; a page of maintenance is `maintenance` of the upstream"
+                    );
+                    notes.different(directive, why);
+                }
+                tries.files = true;
+            }
             "$uri/" => (tries.files, tries.index) = (true, true),
             name if !name.contains('$') && name.starts_with('/') => {
                 tries.files = true;

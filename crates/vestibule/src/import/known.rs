@@ -1,9 +1,30 @@
 //! What is said of directives that nobody else looked at.
 
+use super::directive::Directive;
+use super::measure;
+
+/// `limits.head`, if nothing else is said.
+pub(super) const HEAD: u64 = 64 << 10;
+
 /// Why nothing has to be written for a directive; `None` where something is lost without it.
-pub(super) fn needless(name: &str) -> Option<&'static str> {
+pub(super) fn needless(directive: &Directive) -> Option<&'static str> {
     const OWN_WAY: &str = "it is done as it should be";
-    Some(match name {
+    let first = directive.argument(0);
+    Some(match directive.name.as_str() {
+        // These are needed, as they are written.
+        "underscores_in_headers" if first == "on" => return None,
+        "proxy_redirect" if !matches!(first, "off" | "default") => return None,
+        "large_client_header_buffers" if measure::head(directive).is_none_or(|head| head > HEAD) => {
+            return None;
+        }
+        "http2_max_concurrent_streams" => return None,
+        "satisfy" if first == "any" => return None,
+        "absolute_redirect" | "port_in_redirect" | "merge_slashes" | "if_modified_since" | "etag"
+            if first == "off" =>
+        {
+            return None;
+        }
+        "types" | "default_type" => "no file is sent by it",
         "sendfile" | "tcp_nopush" | "tcp_nodelay" | "aio" | "directio" | "output_buffers"
         | "postpone_output" => OWN_WAY,
         "sendfile_max_chunk" | "aio_write" | "read_ahead" | "open_file_cache" | "open_file_cache_valid" => {
@@ -16,13 +37,9 @@ pub(super) fn needless(name: &str) -> Option<&'static str> {
         | "if_modified_since" => {
             "files have ETag and Last-Modified, and are looked at anew every second; links out of the root are not followed"
         }
-        "types"
-        | "types_hash_max_size"
-        | "types_hash_bucket_size"
-        | "charset"
-        | "charset_types"
-        | "default_type" => "the types of files are known",
-        "server_tokens" | "more_clear_headers" => "no version is shown",
+        "types_hash_max_size" | "types_hash_bucket_size" | "charset_types" => "the types of files are known",
+        "charset" if matches!(first, "off" | "utf-8" | "UTF-8") => "the types of files are known",
+        "server_tokens" => "no version is shown",
         "server_names_hash_bucket_size"
         | "server_names_hash_max_size"
         | "variables_hash_max_size"
@@ -81,8 +98,7 @@ pub(super) fn needless(name: &str) -> Option<&'static str> {
         | "satisfy"
         | "subrequest_output_buffer_size"
         | "uninitialized_variable_warn" => OWN_WAY,
-        "http2_max_concurrent_streams"
-        | "http2_idle_timeout"
+        "http2_idle_timeout"
         | "http2_recv_timeout"
         | "http2_max_field_size"
         | "http2_max_header_size"
@@ -133,23 +149,8 @@ pub(super) fn needless(name: &str) -> Option<&'static str> {
         | "fastcgi_read_timeout"
         | "fastcgi_buffers"
         | "fastcgi_buffer_size" => "it says nothing without its fastcgi_pass or uwsgi_pass",
-        "passenger_ruby"
-        | "passenger_app_env"
-        | "passenger_root"
-        | "passenger_min_instances"
-        | "passenger_max_pool_size"
-        | "passenger_friendly_error_pages"
-        | "passenger_app_root"
-        | "passenger_user"
-        | "passenger_start_timeout"
-        | "passenger_pre_start"
-        | "rails_env"
-        | "passenger_instance_registry_dir"
-        | "passenger_sticky_sessions"
-        | "passenger_log_file"
-        | "passenger_max_request_queue_size"
-        | "passenger_env_var"
-        | "passenger_enabled" => "write it in Passengerfile.json, beside the application",
+        "passenger_root" | "passenger_instance_registry_dir" | "passenger_friendly_error_pages"
+        | "passenger_enabled" => "Passenger runs by itself, outside of nginx",
         _ => return None,
     })
 }
@@ -157,6 +158,29 @@ pub(super) fn needless(name: &str) -> Option<&'static str> {
 /// What to do about a directive that is not carried over.
 pub(super) fn advice(name: &str) -> &'static str {
     match name {
+        "client_header_timeout" | "client_body_timeout" => {
+            "limits.request_timeout is the same for all servers"
+        }
+        "keepalive_timeout" => "limits.idle_timeout is the same for all servers",
+        "send_timeout" => "limits.send_timeout is the same for all servers",
+        "keepalive_requests" => "limits.requests_per_connection is the same for all servers",
+        "large_client_header_buffers" => "limits.head is the same for all servers: write how long a head may be",
+        "http2_max_concurrent_streams" => "limits.http2_streams is the same for all servers, 1 to 1000",
+        "underscores_in_headers" => "fields.underscores is the same for all servers",
+        "set_real_ip_from" | "real_ip_header" => "trusted_proxies are the same for all servers",
+        "worker_processes" => "`workers` stands at the top",
+        "proxy_redirect" => {
+            "Location is passed on as the application says it: have it name the host that was asked for"
+        }
+        "charset" => "files of text are sent as UTF-8: write others in files.types",
+        "absolute_redirect" | "port_in_redirect" => "a redirect of a directory names its path alone",
+        "merge_slashes" => "slashes are never merged: //a is another path than /a",
+        "etag" | "if_modified_since" => "files have ETag and Last-Modified, and are sent by both conditions",
+        "satisfy" => "both address and password have to be right; leave out what may be missing",
+        "more_clear_headers" => "write fields.response.remove into the route, with each name",
+        name if name.starts_with("passenger_") || name == "rails_env" => {
+            "write it in Passengerfile.json, beside the application"
+        }
         "map" | "geo" | "split_clients" | "set" | "set_by_lua" => {
             "there are no variables of one's own; a [[route]] for each case says the same"
         }

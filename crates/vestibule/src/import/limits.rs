@@ -14,10 +14,11 @@ pub(super) fn write(
     notes: &mut Notes,
     keys: &mut Keys,
 ) {
-    if let Some(compress) = compress(scope, notes)
-        && Some(&compress) != shared.compress.as_ref()
-    {
-        keys.set("compress", compress);
+    match (compress(scope, notes), &shared.compress) {
+        (Some(own), common) if common.as_ref() != Some(&own) => keys.set("compress", own),
+        // What the first server says would hold for those that say nothing.
+        (None, Some(common)) if common != "false" => keys.set("compress", "false"),
+        _ => {}
     }
     let Some(name) = upstream else { return };
     let body = body(scope, notes);
@@ -90,12 +91,16 @@ pub(super) fn compress(scope: &Scope<'_>, notes: &mut Notes) -> Option<String> {
         return gzip.map(|_| "false".to_owned());
     }
     let mut types = vec!["text/html".to_owned()];
+    let mut all = false;
     for name in ["gzip_types", "brotli_types", "zstd_types"] {
         for directive in scope.all(name) {
             for kind in &directive.arguments {
-                let kind = if kind == "*" { "*/*".to_owned() } else { kind.to_ascii_lowercase() };
-                // What is no type would be an error.
-                if !kind.contains('/') {
+                let kind = kind.to_ascii_lowercase();
+                if kind == "*" {
+                    all = true;
+                    notes.different(directive, "what is compressed already by its kind, such as images, is not compressed again");
+                } else if !is_type(&kind) {
+                    // What is no type would be an error.
                     notes.missing(directive, format!("{kind:?} is no type"));
                 } else if !types.contains(&kind) {
                     types.push(kind);
@@ -105,9 +110,20 @@ pub(super) fn compress(scope: &Scope<'_>, notes: &mut Notes) -> Option<String> {
     }
     let lengths = ["gzip_min_length", "brotli_min_length", "zstd_min_length"];
     let least = lengths.iter().filter_map(|name| scope.word(name)).find_map(measure::size).unwrap_or(20);
-    Some(written::table(&[
+    let mut entries = vec![
         ("codings".to_owned(), written::list(&codings)),
-        ("least".to_owned(), measure::written_size(least)),
-        ("types".to_owned(), written::list(&types)),
-    ]))
+        ("least".to_owned(), measure::written_size(least.min(1 << 30))),
+    ];
+    if !all {
+        entries.push(("types".to_owned(), written::list(&types)));
+    }
+    Some(written::table(&entries))
+}
+
+/// `text/html`
+pub(super) fn is_type(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte))
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
 }

@@ -21,6 +21,15 @@ impl Listeners {
             && own.all(|listen| self.all.iter().any(|(address, _, hsts)| *address == listen.address && *hsts))
     }
 
+    /// Whether some of them say it, and some do not.
+    fn says_in_part(&self, server: &Server<'_>) -> bool {
+        let own = server.listens.iter().filter(|listen| listen.is_tls);
+        let mut says = own
+            .map(|listen| self.all.iter().any(|(address, _, hsts)| *address == listen.address && *hsts));
+        let first = says.next();
+        says.any(|other| Some(other) != first)
+    }
+
     pub(super) fn text(&self) -> String {
         let texts: Vec<_> =
             self.all.iter().map(|(_, keys, _)| format!("[[listen]]\n{}", keys.lines())).collect();
@@ -36,6 +45,19 @@ pub(super) fn write(servers: &[Server<'_>], notes: &mut Notes) -> Listeners {
         }
         let (keys, hsts) = one(&listen.address, servers, notes);
         listeners.all.push((listen.address.clone(), keys, hsts));
+    }
+    // A server says it by all of its addresses or by its routes: both would say it twice. One address fewer may be one fewer for the
+    // next server.
+    let secure: Vec<_> = servers.iter().filter(|server| server.is_tls()).collect();
+    while let Some(server) = secure.iter().find(|server| listeners.says_in_part(server)) {
+        for listen in &server.listens {
+            if let Some((_, keys, hsts)) =
+                listeners.all.iter_mut().find(|(address, ..)| *address == listen.address)
+            {
+                keys.entries.retain(|(name, _)| name != "tls.hsts");
+                *hsts = false;
+            }
+        }
     }
     listeners
 }
@@ -112,7 +134,7 @@ fn covered(server: &Server<'_>, notes: &mut Notes) {
             ),
             "return" | "rewrite" | "if" => directive.see_all(),
             "location" => directive.see_all(),
-            name if known::needless(name).is_none() && listen::is_of_no_use(name) => {
+            name if known::needless(directive).is_none() && listen::is_of_no_use(name) => {
                 notes.needless(directive, "the listener sends everything to https");
             }
             _ => {}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::directive::Directive;
+
 /// Bytes of `512`, `10k`, `10m`, `1g`.
 pub(super) fn size(text: &str) -> Option<u64> {
     let (number, shift) = match text.chars().last()?.to_ascii_lowercase() {
@@ -11,6 +13,11 @@ pub(super) fn size(text: &str) -> Option<u64> {
         _ => (text, 0),
     };
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Bytes that `large_client_header_buffers 4 8k` lets a head have.
+pub(super) fn head(directive: &Directive) -> Option<u64> {
+    size(directive.argument(1))?.checked_mul(directive.argument(0).parse().ok()?)
 }
 
 /// `"10 MiB"`

@@ -24,8 +24,8 @@ pub(super) struct Notes {
     missing: Vec<Note>,
     /// What is in it, and does not do quite the same.
     different: Vec<Note>,
-    /// What Vestibule does by itself, or has no use for: reasons by directive.
-    needless: BTreeMap<String, (String, Vec<Place>)>,
+    /// What Vestibule does by itself, or has no use for: where, by directive and reason.
+    needless: BTreeMap<(String, String), Vec<Place>>,
 }
 
 impl Notes {
@@ -57,19 +57,14 @@ impl Notes {
     /// Nothing has to be written for it.
     pub(super) fn needless(&mut self, directive: &Directive, why: &str) {
         directive.see_all();
-        let entry =
-            self.needless.entry(directive.name.clone()).or_insert_with(|| (why.to_owned(), Vec::new()));
-        if !entry.1.contains(&directive.place) {
-            entry.1.push(directive.place.clone());
-        }
+        self.needless_part(directive, why);
     }
 
     /// A part of it is carried over, and nothing has to be written for the rest.
     pub(super) fn needless_part(&mut self, directive: &Directive, why: &str) {
-        let entry =
-            self.needless.entry(directive.name.clone()).or_insert_with(|| (why.to_owned(), Vec::new()));
-        if !entry.1.contains(&directive.place) {
-            entry.1.push(directive.place.clone());
+        let places = self.needless.entry((directive.name.clone(), why.to_owned())).or_default();
+        if !places.contains(&directive.place) {
+            places.push(directive.place.clone());
         }
     }
 
@@ -105,7 +100,7 @@ impl Notes {
         }
         if !self.needless.is_empty() {
             text.push_str("Not needed:\n");
-            for (name, (why, places)) in &self.needless {
+            for ((name, why), places) in &self.needless {
                 let first: Vec<_> = places.iter().take(3).map(Place::to_string).collect();
                 let more =
                     if places.len() > 3 { format!(" and {} more", places.len() - 3) } else { String::new() };

@@ -23,6 +23,8 @@ pub(super) struct Output {
     pub(super) comment_pages: bool,
     /// Of each server: what it is called, for which hosts, and its routes.
     pub(super) routes: Vec<(String, Hosts, Vec<Written>)>,
+    /// The names of the servers that are written, and of the default one, whose routes may have no host.
+    pub(super) claimed: Vec<String>,
 }
 
 /// For which hosts the routes of a server are written; `None` for any.
@@ -31,20 +33,17 @@ pub(super) type Hosts = Vec<Option<Vec<String>>>;
 impl Output {
     /// The hosts of a server; `None` where another one answers for them all.
     pub(super) fn hosts(
-        &self,
+        &mut self,
         server: &Server<'_>,
         is_default: bool,
         all: &[&Server<'_>],
         notes: &mut Notes,
     ) -> Option<Hosts> {
         let mut names = server.names.clone();
-        let taken = |name: &String| {
-            self.routes
-                .iter()
-                .flat_map(|(_, hosts, _)| hosts.iter().flatten())
-                .any(|hosts| hosts.contains(name))
-        };
+        // The default one has claimed its own before any other.
+        let taken = |name: &String| !is_default && self.claimed.contains(name);
         let again: Vec<_> = names.iter().filter(|name| taken(name)).cloned().collect();
+        self.claimed.extend(server.names.clone());
         names.retain(|name| !again.contains(name));
         let sent = |name: &String| {
             let conditions = server
@@ -74,6 +73,16 @@ impl Output {
             return None;
         }
         Some(vec![Some(names)])
+    }
+
+    /// `rate` of each route that has one.
+    pub(super) fn rates(&self) -> Vec<&str> {
+        let routes = self.routes.iter().flat_map(|(_, hosts, routes)| {
+            // Each is written once for each of these.
+            hosts.iter().flat_map(move |_| routes)
+        });
+        let entries = routes.flat_map(|route| &route.keys.entries);
+        entries.filter(|(key, _)| key == "rate").map(|(_, rate)| rate.as_str()).collect()
     }
 
     pub(super) fn text(&self, file: &Path, listeners: &Listeners, shared: &Shared<'_>, said: &str) -> String {

@@ -35,6 +35,10 @@ pub(super) fn returned(
             }
         };
     }
+    if !is_answer(status) {
+        notes.missing(directive, format!("{status} is not the status of an answer"));
+        return respond(keys, NOTHING);
+    }
     let Some(body) = variable::constant(rest) else {
         notes
             .missing(directive, "a fixed answer has the same text for all; have the application answer this");
@@ -55,6 +59,11 @@ pub(super) fn returned(
             ("type".to_owned(), written::text(kind)),
         ]),
     );
+}
+
+/// Whether a status can be answered by itself.
+pub(super) fn is_answer(status: u16) -> bool {
+    (200..=599).contains(&status) && !matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 fn redirect(keys: &mut Keys, to: &str, status: u16) {

@@ -50,7 +50,7 @@ pub(super) fn write(servers: &[&Server<'_>], keys: &mut Keys, notes: &mut Notes)
     let Some(first) = servers.first() else { return false };
     versions(&first.scope, keys, notes);
     clients(&first.scope, keys, notes);
-    let said = hsts(&first.scope, keys);
+    let said = hsts(servers, keys);
     for server in servers {
         rest(&server.scope, notes);
     }
@@ -88,12 +88,20 @@ fn clients(scope: &Scope<'_>, keys: &mut Keys, notes: &mut Notes) {
     keys.set("tls.client", written::table(&entries));
 }
 
-fn hsts(scope: &Scope<'_>, keys: &mut Keys) -> bool {
-    let headers = scope.all("add_header");
-    let header = headers
-        .iter()
-        .find(|directive| directive.argument(0).eq_ignore_ascii_case("strict-transport-security"));
-    let Some(value) = header.and_then(|directive| fields::hsts(directive.argument(1))) else { return false };
+/// Where all servers that answer here say the same; else it is for their routes to say.
+fn hsts(servers: &[&Server<'_>], keys: &mut Keys) -> bool {
+    let of = |server: &Server<'_>| {
+        let headers = server.scope.all("add_header");
+        let header = headers
+            .iter()
+            .find(|directive| directive.argument(0).eq_ignore_ascii_case("strict-transport-security"));
+        header.and_then(|directive| fields::hsts(directive.argument(1)))
+    };
+    let mut said = servers.iter().filter(|server| !server.refuses()).map(|server| of(server));
+    let Some(Some(value)) = said.next() else { return false };
+    if said.any(|other| other.as_ref() != Some(&value)) {
+        return false;
+    }
     keys.set("tls.hsts", value);
     true
 }

@@ -34,6 +34,11 @@ impl<'d> Server<'d> {
         own.is_some_and(|directive| matches!(directive.argument(0), "444" | "404" | "403" | "400" | "421"))
     }
 
+    /// Whether a `return` answers all of its requests.
+    pub(super) fn returns(&self) -> bool {
+        self.scope.block().iter().any(|directive| directive.name == "return")
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         self.listens.iter().any(|listen| listen.is_tls)
     }

@@ -2,6 +2,7 @@
 
 use super::access;
 use super::action::Shared;
+use super::known;
 use super::measure;
 use super::note::Notes;
 use super::output::Output;
@@ -44,12 +45,28 @@ pub(super) fn write(
             None => written.iter().for_each(|directive| notes.missing(directive, "it is no time")),
         }
     }
-    if let Some(number) = scope
-        .word("keepalive_requests")
-        .and_then(|number| number.parse::<u32>().ok())
-        .filter(|number| *number > 0)
-    {
-        output.limits.set("requests_per_connection", number.to_string());
+    if let Some(directive) = scope.one("keepalive_requests") {
+        match directive.argument(0).parse::<u32>() {
+            Ok(number) if number > 0 => output.limits.set("requests_per_connection", number.to_string()),
+            _ => notes.missing(directive, "limits.requests_per_connection is 1 or more"),
+        }
+    }
+    if let Some(directive) = scope.one("large_client_header_buffers") {
+        match measure::head(directive) {
+            Some(head) if head > known::HEAD => {
+                output.limits.set("head", measure::written_size(head.min(16 << 20)));
+            }
+            Some(_) => notes.needless(directive, "a head may have limits.head bytes, 64 KiB"),
+            None => notes.missing(directive, "it is no size"),
+        }
+    }
+    if let Some(directive) = scope.one("http2_max_concurrent_streams") {
+        match directive.argument(0).parse::<u32>() {
+            Ok(number) if (1..=1000).contains(&number) => {
+                output.limits.set("http2_streams", number.to_string());
+            }
+            _ => notes.missing(directive, "limits.http2_streams is 1 to 1000"),
+        }
     }
     let zones = around.all("limit_conn_zone");
     if let Some(number) = access::connections(scope, &zones, notes) {
@@ -58,7 +75,11 @@ pub(super) fn write(
     if scope.is_on("underscores_in_headers") {
         output.top.set("fields.underscores", "true");
     }
-    output.compress.clone_from(&shared.compress);
+    match shared.compress.as_deref() {
+        // Files too stay as they are then, as with nginx.
+        Some("false") => output.top.set("compress", "false"),
+        compress => output.compress = compress.map(ToOwned::to_owned),
+    }
     log(scope, output, notes);
 }
 
@@ -112,9 +133,7 @@ fn log(scope: &Scope<'_>, output: &mut Output, notes: &mut Notes) {
 
 /// `[compress]` of what a route would have as `compress`.
 pub(super) fn compress_section(compress: &str) -> String {
-    let Some(inside) = compress.strip_prefix("{ ").and_then(|rest| rest.strip_suffix(" }")) else {
-        return format!("[compress]\ncodings = []    # compress = {compress}\n");
-    };
+    let inside = compress.trim_start_matches("{ ").trim_end_matches(" }");
     // Commas within the lists are followed by a quote.
     let lines = inside.replace("], ", "]\n").replace("\", types", "\"\ntypes");
     format!(

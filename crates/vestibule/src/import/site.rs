@@ -44,6 +44,7 @@ pub(super) fn routes<'d>(
         known,
         port: ports.first().copied().filter(|_| ports.len() == 1),
         is_tls: server.is_tls(),
+        trusts: shared.trusts,
         sendfile: &sendfile,
     };
     let site = Site { locations, about, hsts, sendfile: &sendfile };
@@ -69,7 +70,7 @@ pub(super) fn routes<'d>(
         notes.different(locations.all[target].directive, "it fits in a part of the server only where another location is not asked first: look at the order of the routes");
     }
     if !answers_all {
-        without_slash(locations, &mut drafts, &mut entries);
+        without_slash(locations, &mut drafts, &mut entries, notes);
     }
     let mut of_target: Vec<Option<Vec<usize>>> = vec![None; locations.all.len()];
     for Entry { pattern, target } in list {
@@ -101,7 +102,12 @@ pub(super) fn routes<'d>(
 }
 
 /// A location `/api/` with a proxy_pass has nginx send `/api` there, if no other location is for that.
-fn without_slash(locations: &Locations<'_>, drafts: &mut Vec<(usize, Draft)>, entries: &mut Vec<Entry>) {
+fn without_slash(
+    locations: &Locations<'_>,
+    drafts: &mut Vec<(usize, Draft)>,
+    entries: &mut Vec<Entry>,
+    notes: &mut Notes,
+) {
     for (target, location) in locations.all.iter().enumerate() {
         let Some(Kind::Prefix(prefix, _)) = &location.kind else { continue };
         let passes =
@@ -112,6 +118,11 @@ fn without_slash(locations: &Locations<'_>, drafts: &mut Vec<(usize, Draft)>, en
             .iter()
             .any(|other| matches!(&other.kind, Some(Kind::Exact(own) | Kind::Prefix(own, _)) if own == path));
         if !is_taken {
+            // `?$query` would leave a `?` where there is none.
+            notes.different(
+                location.directive,
+                "what comes without the slash at the end is sent on without its query",
+            );
             let mut keys = Keys::default();
             let to = written::text(&prefix.replace('$', "$$"));
             keys.set(
@@ -172,9 +183,14 @@ fn written(entries: Vec<Entry>, drafts: &[(usize, Draft)], locations: &Locations
 /// Locations that only the application leads to, by X-Accel-Redirect: `internal` with a directory.
 fn sendfile(locations: &Locations<'_>, notes: &mut Notes) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    let scopes = locations.all.iter().map(|location| &location.scope);
-    let pages: Vec<&str> = scopes
-        .flat_map(|scope| scope.all("error_page"))
+    // Those of a location are looked at only, not seen: nobody carries them over.
+    let own = locations.all.iter().skip(1).flat_map(|location| location.scope.block());
+    let own = own.filter(|directive| directive.name == "error_page");
+    let pages: Vec<&str> = locations.all[0]
+        .scope
+        .all("error_page")
+        .into_iter()
+        .chain(own)
         .filter_map(|page| page.arguments.last().map(String::as_str))
         .collect();
     for location in &locations.all {

@@ -153,8 +153,15 @@ fn members(block: &Directive, keys: &mut Keys, notes: &mut Notes) {
                         ("max_conns", number) if number != "0" && number.parse::<u32>().is_ok() => {
                             in_flight = Some((directive, number));
                         }
-                        // Whether a server is well is seen by each connection and by probes; the last one is never given up.
-                        ("max_fails" | "fail_timeout" | "resolve" | "max_conns", _) => {}
+                        // The last one is never given up.
+                        ("max_fails" | "fail_timeout", _) => notes.needless_part(
+                            directive,
+                            "max_fails and fail_timeout: whether a server is well is seen by each connection and by probes",
+                        ),
+                        ("resolve", _) => {
+                            notes.needless_part(directive, "resolve: names are looked up again by themselves");
+                        }
+                        ("max_conns", "0") => {}
                         _ => {
                             notes
                                 .missing(directive, format!("`{option}` has nothing that corresponds to it"));
