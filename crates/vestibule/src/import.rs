@@ -243,11 +243,8 @@ fn unseen(block: &[Directive], notes: &mut Notes) {
         if !directive.is_seen() {
             // What it says is what Vestibule does with every WebSocket.
             let is_upgrade = directive.name == "map" && directive.argument(0) == "$http_upgrade";
-            let needless = if is_upgrade {
-                Some("WebSockets pass by themselves")
-            } else {
-                known::needless(directive)
-            };
+            let needless =
+                if is_upgrade { Some("WebSockets pass by themselves") } else { known::needless(directive) };
             match needless {
                 Some(why) => notes.needless(directive, why),
                 None => notes.missing(directive, known::advice(&directive.name)),

@@ -165,7 +165,11 @@ fn rate<'d>(
     let name = option(directive, "zone=").unwrap_or_default();
     let named =
         |zone: &&Directive| option(zone, "zone=").is_some_and(|zone| zone.split(':').next() == Some(&name));
-    let zone = zones.iter().copied().find(|zone| named(zone)).ok_or_else(|| format!("there is no limit_req_zone {name}"))?;
+    let zone = zones
+        .iter()
+        .copied()
+        .find(|zone| named(zone))
+        .ok_or_else(|| format!("there is no limit_req_zone {name}"))?;
     let by = match zone.argument(0) {
         "$binary_remote_addr" | "$remote_addr" => "client".to_owned(),
         "$server_name" | "$host" | "$http_host" => "all".to_owned(),

@@ -3,7 +3,7 @@
 use super::access;
 use super::condition::{self, OldWay};
 use super::directive::Directive;
-use super::fields::{About, Fields};
+use super::fields::{About, Caching, Fields, UNCACHED};
 use super::files::{self, Files};
 use super::limits;
 use super::location::{Location, Locations};
@@ -106,7 +106,7 @@ pub(super) fn drafts<'d>(
         redirect::returned(returns, scope, known, &mut keys, notes);
         let about = About { known, ..site.about };
         let mut fields = Fields::default();
-        fields.answers(scope, about, site.hsts, false, notes);
+        fields.answers(scope, about, site.hsts, Caching::Plain, notes);
         fields.write(&mut keys);
         return vec![Draft { only: None, keys }];
     }
@@ -352,10 +352,13 @@ impl<'d> Answer<'d> {
         let scope = &location.scope;
         let mut fields = Fields::default();
         let by_files = self.files.is_some();
-        let more = fields.answers(scope, site.about, site.hsts, by_files, notes);
-        let cache_control = files::cache_control(scope, &more, notes);
         let mut steps = Vec::new();
+        if !by_files && self.upstream.is_none() {
+            fields.answers(scope, site.about, site.hsts, Caching::Plain, notes);
+        }
         if let Some(files) = &self.files {
+            let more = fields.answers(scope, site.about, site.hsts, Caching::OfFiles, notes);
+            let cache_control = files::cache_control(scope, &more, notes);
             let files = Files { cache_control, ..files.clone() };
             if let Some(path) = &files.path {
                 keys.set("rewrite", written::text(path));
@@ -369,13 +372,10 @@ impl<'d> Answer<'d> {
             let mut theirs = Fields::default();
             theirs.requests(upstream, site.about, notes);
             theirs.hidden(upstream, notes);
-            theirs.answers(upstream, site.about, site.hsts, false, notes);
+            let caching = Caching::OfApplication { beside_files: by_files };
+            theirs.answers(upstream, site.about, site.hsts, caching, notes);
             if let Some(expires) = upstream.one("expires").filter(|expires| expires.argument(0) != "off") {
-                // A field of the route is on every answer: an error or a missing page would be kept as long as a good one.
-                notes.missing(
-                    expires,
-                    "the application says Cache-Control itself; a field that is set holds for its errors too",
-                );
+                notes.missing(expires, UNCACHED);
             }
             self.access(upstream, location, shared, notes, keys);
             if by_files && self.elsewhere && !fields.answers_as(&theirs) {

@@ -17,6 +17,17 @@ pub(super) struct Fields {
     hide: Vec<String>,
 }
 
+/// What becomes of `add_header Cache-Control`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Caching {
+    /// It is a field as others are.
+    Plain,
+    /// It goes into `files.cache_control`.
+    OfFiles,
+    /// It would be on the errors of an application too; `beside_files`, on files that have their own.
+    OfApplication { beside_files: bool },
+}
+
 /// What is known of the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'k> {
@@ -31,6 +42,10 @@ pub(super) struct About<'k> {
 }
 
 const SAME_ON_ERRORS: &str = "it is added to answers with an error status too, as with `always`";
+
+/// A field of the route is on every answer: an error or a missing page would be kept as long as a good one.
+pub(super) const UNCACHED: &str =
+    "the application says Cache-Control itself; a field that is set holds for its errors too";
 
 const UNTRUSTED: &str = "what a client sends of this is not believed: name the proxy that stands before Vestibule in trusted_proxies";
 
@@ -146,13 +161,13 @@ impl Fields {
         }
     }
 
-    /// Of the answers; gives the values of `Cache-Control` if `apart`, where somebody else writes them. `hsts` has been said already.
+    /// Of the answers. Gives the values of `Cache-Control` where they go to another key. `hsts` has been said already.
     pub(super) fn answers(
         &mut self,
         scope: &Scope<'_>,
         about: About<'_>,
         hsts: bool,
-        apart: bool,
+        caching: Caching,
         notes: &mut Notes,
     ) -> Vec<String> {
         let mut cache = Vec::new();
@@ -173,9 +188,18 @@ impl Fields {
                 notes.missing(directive, "HTTP/3 is not offered, and clients would look for it in vain");
                 continue;
             }
-            if lower == "cache-control" && apart {
-                cache.push(value.to_owned());
-                continue;
+            if lower == "cache-control" {
+                match caching {
+                    Caching::OfFiles => {
+                        cache.push(value.to_owned());
+                        continue;
+                    }
+                    Caching::OfApplication { beside_files } if beside_files || !directive.says("always") => {
+                        notes.missing(directive, UNCACHED);
+                        continue;
+                    }
+                    _ => {}
+                }
             }
             if lower == "content-type" && scope.block().iter().any(|directive| directive.name == "return") {
                 continue;
@@ -231,7 +255,7 @@ impl Fields {
     /// Of nothing but errors: what nginx adds `always`. What is inherited is noted where else it holds; what the location itself says, by
     /// the caller.
     pub(super) fn answers_of_errors(&mut self, scope: &Scope<'_>, about: About<'_>, hsts: bool) {
-        self.answers(scope, about, hsts, false, &mut Notes::default());
+        self.answers(scope, about, hsts, Caching::Plain, &mut Notes::default());
         let always = |name: &str| {
             let mut named =
                 scope.all("add_header").into_iter().filter(|directive| directive.argument(0) == name);

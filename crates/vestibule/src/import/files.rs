@@ -7,6 +7,7 @@ use super::measure;
 use super::note::Notes;
 use super::order::Kind;
 use super::scope::Scope;
+use super::variable;
 use super::written;
 
 /// What `files` of a route says.
@@ -129,8 +130,11 @@ fn shared(root: &str) -> Option<String> {
 pub(super) fn directory(root: &Directive, scope: &Scope<'_>, notes: &mut Notes) -> Option<String> {
     let mut path = root.argument(0).to_owned();
     // `set $root …` above is a usual way to write it once.
-    for set in scope.all("set") {
-        path = path.replace(set.argument(0), set.argument(1));
+    for set in scope.look("set") {
+        if let Some(filled) = variable::filled(&path, set.argument(0), set.argument(1)) {
+            set.see();
+            path = filled;
+        }
     }
     if path.contains('$') {
         notes.missing(
@@ -161,7 +165,10 @@ fn index(scope: &Scope<'_>, notes: &mut Notes) -> Option<String> {
 fn types(scope: &Scope<'_>, notes: &mut Notes) -> Vec<(String, String)> {
     let mut types: Vec<(String, String)> = Vec::new();
     for block in scope.all("types") {
-        notes.different(block, "these types stand beside those that are known, in place of those of the same ending");
+        notes.different(
+            block,
+            "these types stand beside those that are known, in place of those of the same ending",
+        );
         for directive in block.inside() {
             let is_ending = |ending: &String| {
                 !ending.is_empty()

@@ -149,7 +149,9 @@ pub(super) fn needless(directive: &Directive) -> Option<&'static str> {
         | "fastcgi_read_timeout"
         | "fastcgi_buffers"
         | "fastcgi_buffer_size" => "it says nothing without its fastcgi_pass or uwsgi_pass",
-        "passenger_root" | "passenger_instance_registry_dir" | "passenger_friendly_error_pages"
+        "passenger_root"
+        | "passenger_instance_registry_dir"
+        | "passenger_friendly_error_pages"
         | "passenger_enabled" => "Passenger runs by itself, outside of nginx",
         _ => return None,
     })
@@ -164,7 +166,9 @@ pub(super) fn advice(name: &str) -> &'static str {
         "keepalive_timeout" => "limits.idle_timeout is the same for all servers",
         "send_timeout" => "limits.send_timeout is the same for all servers",
         "keepalive_requests" => "limits.requests_per_connection is the same for all servers",
-        "large_client_header_buffers" => "limits.head is the same for all servers: write how long a head may be",
+        "large_client_header_buffers" => {
+            "limits.head is the same for all servers: write how long a head may be"
+        }
         "http2_max_concurrent_streams" => "limits.http2_streams is the same for all servers, 1 to 1000",
         "underscores_in_headers" => "fields.underscores is the same for all servers",
         "set_real_ip_from" | "real_ip_header" => "trusted_proxies are the same for all servers",

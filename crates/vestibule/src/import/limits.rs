@@ -31,8 +31,12 @@ pub(super) fn write(
             buffer.push((key.to_owned(), "false".to_owned()));
         }
     }
-    if scope.word("proxy_max_temp_file_size").and_then(measure::size) == Some(0) {
-        buffer.push(("disk".to_owned(), "\"0 B\"".to_owned()));
+    if let Some(directive) = scope.one("proxy_max_temp_file_size") {
+        if measure::size(directive.argument(0)) == Some(0) {
+            buffer.push(("disk".to_owned(), "\"0 B\"".to_owned()));
+        } else {
+            notes.needless(directive, "bodies stand in memory up to buffer.memory, and above it on disk");
+        }
     }
     if !buffer.is_empty() {
         keys.set("buffer", written::table(&buffer));
@@ -98,7 +102,10 @@ pub(super) fn compress(scope: &Scope<'_>, notes: &mut Notes) -> Option<String> {
                 let kind = kind.to_ascii_lowercase();
                 if kind == "*" {
                     all = true;
-                    notes.different(directive, "what is compressed already by its kind, such as images, is not compressed again");
+                    notes.different(
+                        directive,
+                        "what is compressed already by its kind, such as images, is not compressed again",
+                    );
                 } else if !is_type(&kind) {
                     // What is no type would be an error.
                     notes.missing(directive, format!("{kind:?} is no type"));

@@ -24,8 +24,8 @@ impl Listeners {
     /// Whether some of them say it, and some do not.
     fn says_in_part(&self, server: &Server<'_>) -> bool {
         let own = server.listens.iter().filter(|listen| listen.is_tls);
-        let mut says = own
-            .map(|listen| self.all.iter().any(|(address, _, hsts)| *address == listen.address && *hsts));
+        let mut says =
+            own.map(|listen| self.all.iter().any(|(address, _, hsts)| *address == listen.address && *hsts));
         let first = says.next();
         says.any(|other| Some(other) != first)
     }
@@ -127,7 +127,8 @@ fn redirect(at: &[(&Server<'_>, &Listen)], keys: &mut Keys, notes: &mut Notes) {
 fn covered(server: &Server<'_>, notes: &mut Notes) {
     for directive in server.scope.block() {
         match directive.name.as_str() {
-            "listen" | "server_name" => {}
+            "listen" => {}
+            "server_name" => notes.needless(directive, "the listener sends every host to https"),
             "location" if directive.arguments.iter().any(|word| word.contains("well-known")) => notes.missing(
                 directive,
                 "the listener sends this to https too: let Vestibule fetch the certificate by itself (tls.acme), or have the authority's client use another way",

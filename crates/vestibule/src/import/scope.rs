@@ -34,6 +34,14 @@ impl<'d> Scope<'d> {
         holds
     }
 
+    /// The same, without having seen it: the caller says which it has used.
+    pub(super) fn look(&self, name: &str) -> Vec<&'d Directive> {
+        let of = |level: &&'d [Directive]| -> Vec<&'d Directive> {
+            level.iter().filter(|directive| directive.name == name).collect()
+        };
+        self.levels.iter().rev().map(of).find(|here| !here.is_empty()).unwrap_or_default()
+    }
+
     /// The same for directives that are one list.
     pub(super) fn all_of(&self, names: &[&str]) -> Vec<&'d Directive> {
         let mut holds = Vec::new();

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+mod directives;
+mod fields;
+mod servers;
+
 fn directory() -> PathBuf {
     // Relative, so that what is written about places is the same everywhere.
     PathBuf::from("crates/vestibule/src/import/tests")
@@ -307,6 +311,107 @@ fn lua_is_skipped_whole() {
     );
     assert!(imported.said.contains("content_by_lua_block"), "{}", imported.said);
     assert!(imported.config.contains("path = \"/up\""), "{}", imported.config);
+}
+
+#[test]
+fn rewrites_before_one_of_all_paths_stay() {
+    let imported =
+        site("rewrite ^/old/(.*)$ /new/$1 permanent;\nrewrite ^ https://b.example$request_uri permanent;");
+    assert!(route(&imported, "path = \"~ ^/old/(.*)$\"").contains("/new/$1"), "{}", imported.config);
+    assert!(imported.config.contains("to = \"https://b.example$uri\""), "{}", imported.config);
+    // A location's own too.
+    let imported =
+        site("location /x { rewrite ^/x/a$ /b permanent; rewrite ^ https://b.example/ permanent; }");
+    assert!(route(&imported, "path = \"~ ^/x/a$\"").contains("to = \"/b\""), "{}", imported.config);
+}
+
+#[test]
+fn pages_of_a_location_are_told_of() {
+    for page in ["error_page 404 =200 /x.html;", "error_page 502 /api502.json;", "error_page 404 = @none;"] {
+        let imported =
+            site(&format!("location / {{ proxy_set_header Host $host; proxy_pass http://app;\n{page} }}"));
+        assert!(imported.said.contains(&format!("site.conf:5: {page}")), "{}", imported.said);
+        assert_eq!(imported.missing, 1, "{}", imported.said);
+    }
+}
+
+#[test]
+fn a_page_that_is_the_application_is_a_step_behind_the_files() {
+    let imported = site(
+        "location / { root /srv/public; error_page 404 = @app; }\nlocation @app { proxy_set_header Host $host; proxy_pass http://app; }",
+    );
+    assert!(
+        route(&imported, "upstream = \"app\"").contains("try = [\"files\", \"upstream\"]"),
+        "{}",
+        imported.config
+    );
+    assert_eq!(imported.missing, 0, "{}", imported.said);
+}
+
+#[test]
+fn writes_nothing_that_check_refuses() {
+    let redirect = site(
+        "root /srv;\nlocation / { try_files $uri @j; }\nlocation @j { return 302 https://b.example$request_uri; }",
+    );
+    let route = route(&redirect, "try = [\"files\", \"redirect\"]");
+    assert!(route.contains("redirect = { to = \"https://b.example$uri\", status = 302 }"), "{route}");
+    let text = site("root /srv;\nlocation / { try_files $uri @j; }\nlocation @j { return 410 gone; }");
+    assert!(text.config.contains("respond = { status = 410, body = \"gone\""), "{}", text.config);
+    // `site` has all of these read.
+    let any = site("gzip on; gzip_types *; root /srv;");
+    assert!(!any.config.contains("types = "), "{}", any.config);
+    assert!(any.said.contains("is not compressed again"), "{}", any.said);
+    assert!(site("root /srv;\nlocation / { try_files $uri =302; }").missing == 1);
+    assert!(site("location / { return 199; }").missing == 1);
+    site("gzip on; gzip_min_length 2g; root /srv;");
+}
+
+#[test]
+fn faults_of_what_was_made_are_not_all_of_it() {
+    let line = |missing, is_faulty| ending(Path::new("a.conf"), missing, is_faulty, Path::new("b.toml"));
+    assert!(line(0, false).contains("all of it is carried over"));
+    assert!(!line(0, true).contains("all of it") && line(0, true).contains("by hand"));
+    assert!(line(2, true).contains("2 directives are not carried over") && line(2, true).contains("by hand"));
+}
+
+#[test]
+fn a_redirect_to_the_slash_says_what_becomes_of_the_query() {
+    let imported = site("location /x/ { proxy_set_header Host $host; proxy_pass http://app; }");
+    assert!(imported.said.contains("is sent on without its query"), "{}", imported.said);
+}
+
+#[test]
+fn says_when_a_file_is_looked_for_later_than_nginx_does() {
+    let tries = |names: &str| {
+        site(&format!(
+            "root /srv;\nlocation / {{ try_files {names} @app; }}\nlocation @app {{ proxy_set_header Host $host; proxy_pass http://app; }}"
+        ))
+    };
+    let later = "is looked for behind the file itself";
+    assert!(tries("/system/maintenance.html $uri").said.contains(later));
+    assert!(tries("$uri.html $uri").said.contains(later));
+    assert!(!tries("$uri/index.html $uri").said.contains(later));
+    assert!(!tries("$uri $uri.html /system/maintenance.html").said.contains(later));
+}
+
+#[test]
+fn types_of_files_are_carried_over() {
+    let imported = site("location / { root /srv; types { text/x-own own OWNED; } }");
+    assert!(
+        imported.config.contains("types = { own = \"text/x-own\", owned = \"text/x-own\" }"),
+        "{}",
+        imported.config
+    );
+    let other = site("location / { root /srv; default_type text/html; }");
+    assert_eq!(other.missing, 1, "{}", other.said);
+}
+
+#[test]
+fn a_head_may_be_as_long_as_it_was() {
+    assert!(site("large_client_header_buffers 4 128k; root /srv;").config.contains("head = \"512 KiB\""));
+    let small = site("large_client_header_buffers 4 16k; root /srv;");
+    assert!(!small.config.contains("head = ") && small.missing == 0, "{}", small.said);
+    assert!(site("http2_max_concurrent_streams 64; root /srv;").config.contains("http2_streams = 64"));
 }
 
 #[test]

@@ -48,6 +48,21 @@ pub(super) fn constant(text: &str) -> Option<&str> {
     (!text.contains('$')).then_some(text)
 }
 
+/// The text with `value` where `$name` stands; `None` where it does not.
+pub(super) fn filled(text: &str, name: &str, value: &str) -> Option<String> {
+    let (mut written, mut rest, mut found) = (String::new(), text, false);
+    while let Some((before, behind)) = rest.split_once(name).filter(|_| name.len() > 1) {
+        written.push_str(before);
+        // `$root` is not the beginning of `$root_of_all`.
+        let runs_on = behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        written.push_str(if runs_on { name } else { value });
+        found |= !runs_on;
+        rest = behind;
+    }
+    written.push_str(rest);
+    found.then_some(written)
+}
+
 fn name(rest: &str) -> (&str, &str) {
     if let Some((name, behind)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
         return (name, behind);
@@ -87,6 +102,13 @@ fn word(name: &str, known: Known<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fills_in_a_name_only_where_it_is_whole() {
+        assert_eq!(filled("$a/b/$a", "$a", "/srv").as_deref(), Some("/srv/b//srv"));
+        assert_eq!(filled("/srv/$app", "$a", "x"), None);
+        assert_eq!(filled("/srv", "", "x"), None);
+    }
 
     #[test]
     fn says_the_same_in_the_words_of_a_template() {
