@@ -136,7 +136,7 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
     }
     let around = http.iter().fold(Scope::default(), |scope, block| scope.with(block));
     let servers: Vec<_> = found.iter().map(|server| Server::of(server, &around, &mut notes)).collect();
-    let listeners = listener::write(&servers, &mut notes);
+    let mut listeners = listener::write(&servers, &mut notes);
     let answering: Vec<_> = servers.iter().filter(|server| server.to_https.is_none()).collect();
     let default = default(&servers, &answering);
 
@@ -150,6 +150,9 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
         shared.compress = limits::compress(&first.scope, &mut notes);
         settings::write(&first.scope, &shared, &around, &mut output, &mut notes);
         shared.trusts = output.top.has("trusted_proxies");
+    }
+    if !shared.trusts {
+        listeners.distrust(&servers, &mut notes);
     }
     let mut pages: BTreeMap<u16, String> = BTreeMap::new();
     let mut with_pages: Vec<(&Server<'_>, Vec<u16>)> = Vec::new();

@@ -224,7 +224,7 @@ pub(super) fn connections(scope: &Scope<'_>, zones: &[&Directive], notes: &mut N
         }
     }
     for zone in zones {
-        zone.see();
+        notes.needless(zone, "limits.connections_per_address counts by itself");
     }
     limit
 }

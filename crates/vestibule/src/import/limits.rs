@@ -27,8 +27,12 @@ pub(super) fn write(
     }
     let mut buffer = Vec::new();
     for (name, key) in [("proxy_buffering", "response"), ("proxy_request_buffering", "request")] {
-        if scope.word(name) == Some("off") {
-            buffer.push((key.to_owned(), "false".to_owned()));
+        match scope.one(name) {
+            Some(directive) if directive.argument(0) == "off" => {
+                buffer.push((key.to_owned(), "false".to_owned()));
+            }
+            Some(directive) => notes.needless(directive, "it is so by itself"),
+            None => {}
         }
     }
     if let Some(directive) = scope.one("proxy_max_temp_file_size") {

@@ -30,6 +30,21 @@ impl Listeners {
         says.any(|other| Some(other) != first)
     }
 
+    /// Takes the PROXY protocol from nobody, where no proxy is named that it would be taken from.
+    pub(super) fn distrust(&mut self, servers: &[Server<'_>], notes: &mut Notes) {
+        for (_, keys, _) in &mut self.all {
+            keys.entries.retain(|(name, _)| name != "proxy_protocol");
+        }
+        for directive in servers.iter().flat_map(|server| server.scope.own("listen")) {
+            if directive.says("proxy_protocol") {
+                notes.missing(
+                    directive,
+                    "a PROXY header is taken from trusted proxies only: write their networks in `trusted_proxies`, and proxy_protocol = true",
+                );
+            }
+        }
+    }
+
     pub(super) fn text(&self) -> String {
         let texts: Vec<_> =
             self.all.iter().map(|(_, keys, _)| format!("[[listen]]\n{}", keys.lines())).collect();

@@ -364,6 +364,12 @@ fn writes_nothing_that_check_refuses() {
     assert!(site("root /srv;\nlocation / { try_files $uri =302; }").missing == 1);
     assert!(site("location / { return 199; }").missing == 1);
     site("gzip on; gzip_min_length 2g; root /srv;");
+    let proxied = |more: &str| {
+        whole(&format!("server {{ listen 8080 proxy_protocol; {more} location / {{ return 204; }} }}"))
+    };
+    assert!(!proxied("").config.contains("\nproxy_protocol") && proxied("").missing == 1);
+    let named = proxied("set_real_ip_from 10.0.0.0/8;");
+    assert!(named.config.contains("\nproxy_protocol = true") && named.missing == 0, "{}", named.said);
 }
 
 #[test]
