@@ -54,7 +54,7 @@ impl Output {
             conditions.into_iter().any(|directive| directive.argument(2).trim_end_matches(')') == name)
         };
         names.retain(|name| !sent(name));
-        if !again.is_empty() {
+        if !again.is_empty() && !names.is_empty() {
             let why = format!(
                 "{}: a route does not look at the port that was asked, and another server has this name",
                 again.join(", ")

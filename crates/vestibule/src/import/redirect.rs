@@ -141,7 +141,8 @@ pub(super) fn rewrite<'d>(
         let mut template = template;
         if is_all && !to.ends_with('?') {
             template = template.replace("$path", "$uri");
-        } else if !to.ends_with('?') && !to.contains('?') {
+        }
+        if !to.contains('?') && !template.contains("$uri") {
             notes.different(
                 directive,
                 "the query is left out of the new address: write ?$query behind it if it matters",

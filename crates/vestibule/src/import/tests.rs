@@ -319,6 +319,8 @@ fn rewrites_before_one_of_all_paths_stay() {
         site("rewrite ^/old/(.*)$ /new/$1 permanent;\nrewrite ^ https://b.example$request_uri permanent;");
     assert!(route(&imported, "path = \"~ ^/old/(.*)$\"").contains("/new/$1"), "{}", imported.config);
     assert!(imported.config.contains("to = \"https://b.example$uri\""), "{}", imported.config);
+    let imported = site("rewrite ^ https://b.example/ permanent;");
+    assert!(imported.said.contains("the query is left out"), "{}", imported.said);
     // A location's own too.
     let imported =
         site("location /x { rewrite ^/x/a$ /b permanent; rewrite ^ https://b.example/ permanent; }");
