@@ -93,6 +93,14 @@ pub(super) fn drafts<'d>(
                 "write it in fields.response of the route with `sendfile`; the page of an error has the fields of the route that was asked",
             );
         }
+        for directive in scope.block() {
+            if matches!(directive.name.as_str(), "types" | "default_type") {
+                notes.missing(
+                    directive,
+                    "the application says of what type is what it has sent (Content-Type)",
+                );
+            }
+        }
         let about = About { known, ..site.about };
         let mut fields = Fields::default();
         fields.answers_of_errors(scope, about, site.hsts);

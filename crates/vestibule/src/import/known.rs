@@ -179,7 +179,12 @@ pub(super) fn advice(name: &str) -> &'static str {
         "charset" => "files of text are sent as UTF-8: write others in files.types",
         "absolute_redirect" | "port_in_redirect" => "a redirect of a directory names its path alone",
         "merge_slashes" => "slashes are never merged: //a is another path than /a",
-        "etag" | "if_modified_since" => "files have ETag and Last-Modified, and are sent by both conditions",
+        "etag" | "if_modified_since" => {
+            "files have ETag and Last-Modified, and conditions on both are heeded"
+        }
+        "allow" | "deny" | "auth_basic" | "auth_basic_user_file" => {
+            "write `allow`, `deny` or `auth` into the route that leads there"
+        }
         "satisfy" => "both address and password have to be right; leave out what may be missing",
         "more_clear_headers" => "write fields.response.remove into the route, with each name",
         name if name.starts_with("passenger_") || name == "rails_env" => {

@@ -222,7 +222,11 @@ fn sendfile(locations: &Locations<'_>, notes: &mut Notes) -> Vec<(String, String
 
 /// Paths are compared as they are sent: who keeps people out by a path has to know that.
 fn protected(locations: &Locations<'_>, notes: &mut Notes) {
-    for location in &locations.all {
+    // Nobody asks for an internal one by its path; what it says stays unseen, and is told of in the end.
+    let is_internal = |location: &&Location<'_>| {
+        location.scope.block().iter().any(|directive| directive.name == "internal")
+    };
+    for location in locations.all.iter().filter(|location| !is_internal(location)) {
         let is_part = location
             .kind
             .as_ref()

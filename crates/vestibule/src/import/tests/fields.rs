@@ -31,6 +31,10 @@ fn fields_of_what_the_application_has_sent_are_told_of() {
     ));
     assert!(imported.said.contains("site.conf:6: add_header X-Robots-Tag none;"), "{}", imported.said);
     assert_eq!(imported.missing, 1, "{}", imported.said);
+    let imported = site(&format!(
+        "location / {{ {APP} }}\nlocation /files/ {{ internal; alias /srv/files/; types {{ text/x-own own; }} deny 10.0.0.1; }}"
+    ));
+    assert_eq!(imported.missing, 2, "{}", imported.said);
 }
 
 #[test]
