@@ -140,8 +140,8 @@ fn convert(file: &Path, prefix: Option<&Path>) -> Result<Imported, Error> {
     let answering: Vec<_> = servers.iter().filter(|server| server.to_https.is_none()).collect();
     let default = default(&servers, &answering);
 
-    let mut output = Output::default();
-    output.claimed = default.map_or_else(Vec::new, |server| server.names.clone());
+    let claimed = default.map_or_else(Vec::new, |server| server.names.clone());
+    let mut output = Output { claimed, ..Output::default() };
     // What holds for all is what a server says that answers, not one that is there to refuse.
     let speaking = default.filter(|server| !server.refuses());
     let speaking = speaking.or_else(|| answering.iter().copied().find(|server| !server.refuses()));

@@ -134,7 +134,6 @@ fn rates<'d>(scope: &Scope<'d>, zones: &mut Zones<'d>, keys: &mut Keys, notes: &
     for directive in scope.all("limit_req") {
         match rate(directive, &zones.all, notes) {
             Ok((zone, rate)) => {
-                let rate = written::table(&rate);
                 zones.add(zone, directive, &rate);
                 rates.push(rate);
             }
@@ -153,12 +152,12 @@ fn rates<'d>(scope: &Scope<'d>, zones: &mut Zones<'d>, keys: &mut Keys, notes: &
     }
 }
 
-/// The zone of a `limit_req`, and what both say.
+/// The zone of a `limit_req`, and what both say as a value of `rate`.
 fn rate<'d>(
     directive: &Directive,
     zones: &[&'d Directive],
     notes: &mut Notes,
-) -> Result<(&'d Directive, Vec<(String, String)>), String> {
+) -> Result<(&'d Directive, String), String> {
     let option = |of: &Directive, name: &str| {
         of.arguments.iter().find_map(|word| word.strip_prefix(name)).map(ToOwned::to_owned)
     };
@@ -204,7 +203,7 @@ fn rate<'d>(
         ("burst".to_owned(), burst.saturating_add(1).to_string()),
         ("by".to_owned(), written::text(&by)),
     ];
-    Ok((zone, entries))
+    Ok((zone, written::table(&entries)))
 }
 
 /// `limit_conn` of the whole server by address, as the limit on connections; the others have nothing that corresponds.
