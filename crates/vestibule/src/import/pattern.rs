@@ -252,6 +252,11 @@ fn encoded(path: &str) -> String {
             text.push_str(&format!("%{byte:02X}"));
         }
     }
+    // What nginx never compares, as `//`, is no path of a route either.
+    let mut canonical = Vec::new();
+    if vestibule_http1::write_canonical(text.as_bytes(), &mut canonical) {
+        text = String::from_utf8_lossy(&canonical).into_owned();
+    }
     text
 }
 

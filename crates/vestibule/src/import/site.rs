@@ -97,7 +97,6 @@ pub(super) fn routes<'d>(
             }
         }
     }
-    protected(locations, notes);
     written(order::for_routes(entries), &drafts, locations)
 }
 
@@ -218,26 +217,6 @@ fn sendfile(locations: &Locations<'_>, notes: &mut Notes) -> Vec<(String, String
         }
     }
     all
-}
-
-/// Paths are compared as they are sent: who keeps people out by a path has to know that.
-fn protected(locations: &Locations<'_>, notes: &mut Notes) {
-    // Nobody asks for an internal one by its path; what it says stays unseen, and is told of in the end.
-    let is_internal = |location: &&Location<'_>| {
-        location.scope.block().iter().any(|directive| directive.name == "internal")
-    };
-    for location in locations.all.iter().filter(|location| !is_internal(location)) {
-        let is_part = location
-            .kind
-            .as_ref()
-            .is_some_and(|kind| !matches!(kind, Kind::Prefix(prefix, _) if prefix == "/"));
-        let own = ["allow", "deny", "auth_basic"]
-            .into_iter()
-            .find_map(|name| location.scope.own(name).into_iter().next());
-        if let Some(directive) = own.filter(|_| is_part) {
-            notes.different(directive, "a route compares paths as they are sent, nginx what they mean: //admin and /%61dmin are other paths here, so have the application guard them too");
-        }
-    }
 }
 
 /// `if ($host = a.example) { return 301 …; }` of a server: the host, and what it gets.
