@@ -72,7 +72,7 @@ fn counts_the_attempts_of_a_replayed_request() {
             conversation.answer(request.target());
         }
     });
-    let vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let vestibule = Vestibule::start(&dir, &config(&dir, "server = \"puma\""));
     assert_eq!(post(vestibule.address(), "/again", b"x").status, 200);
     let line = vestibule.access_line("the replayed request", |line| line["path"] == "/again");
     assert_eq!(line["attempts"], 2, "{line}");

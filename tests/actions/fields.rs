@@ -37,7 +37,7 @@ fields = { request = { set = { X-Key = "ours", X-Where = "$scheme://$host$path?$
             ("x-key", &["ours"][..]),
             ("x_key", &[]),
             ("x-where", &["http://example.com/x/a%0d%0aX-Evil:%201?q=1"]),
-            ("x-caught", &["a%0d%0aX-Evil:%201"]),
+            ("x-caught", &["a%0D%0AX-Evil:%201"]),
             ("x-agent", &["test"]),
             ("x-more", &["first", "second"]),
             ("x-secret", &[]),
@@ -162,7 +162,7 @@ fn no_template_splits_a_head() {
             .expect("sent");
         let answer = client.response().expect("an answer");
         assert_eq!(answer.text(), "app");
-        assert_eq!(answer.field("x-path"), Some("x%0d%0a%0d%0a%00:y"));
+        assert_eq!(answer.field("x-path"), Some("x%0D%0A%0D%0A%00:y"));
         assert_eq!(answer.field("x-told"), Some(told));
         let requests = origin.requests();
         let request = requests.last().expect("a request");
