@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
+use glob::{MatchOptions, Paths, Pattern, PatternError};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -25,8 +25,8 @@ use crate::variables::{Environment, Filler, Puts, located};
 const MOST_FILES: usize = 1000;
 /// Files between the first and the last one of a chain of includes.
 const MOST_DEPTH: usize = 8;
-/// Most bytes of all included files together.
-const MOST_BYTES: u64 = 64 << 20;
+/// Most bytes of all included files together, and of the one that is named.
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
 /// The texts of a configuration before they are read as one.
 pub(crate) struct Loaded {
@@ -51,32 +51,26 @@ pub(crate) fn load(
     environment: Environment<'_>,
     follow: bool,
 ) -> Result<Loaded, Problems> {
-    let loaded = Loaded {
-        source: Source::default(),
-        texts: Vec::new(),
-        puts: Puts::new(),
-        problems: Vec::new(),
-        unclear: Vec::new(),
-    };
-    let mut loader = Loader {
-        loaded,
-        environment,
-        follow,
-        seen: HashSet::new(),
-        bytes: 0,
-        is_full: false,
-        not_toml: Vec::new(),
-    };
-    let chain: Vec<PathBuf> = fs::canonicalize(file).into_iter().collect();
-    loader.seen.extend(chain.iter().cloned());
-    loader.text(text, file, &chain);
-    let Loader { mut loaded, not_toml, .. } = loader;
+    let Loader { mut loaded, not_toml, .. } = Loader::loaded(text, file, environment, follow);
     if not_toml.is_empty() {
         return Ok(loaded);
     }
     // An include that cannot be read is worth a word beside them.
     loaded.problems.extend(not_toml);
     Problems::from_found(loaded.problems.clone()).map_or(Ok(loaded), Err)
+}
+
+/// The files of a text, its own and those that it includes, as far as they can be followed.
+pub(crate) fn source(text: String, file: &Path, environment: Environment<'_>) -> Source {
+    Loader::loaded(text, file, environment, true).loaded.source
+}
+
+/// What a whole pattern finds, in the order of the names.
+///
+/// # Errors
+/// What is no pattern.
+pub(crate) fn found(whole: &str) -> Result<Paths, PatternError> {
+    glob::glob_with(whole, MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() })
 }
 
 struct Loader<'e> {
@@ -90,7 +84,31 @@ struct Loader<'e> {
     not_toml: Vec<Problem>,
 }
 
-impl Loader<'_> {
+impl<'e> Loader<'e> {
+    /// With all that could be taken in.
+    fn loaded(text: String, file: &Path, environment: Environment<'e>, follow: bool) -> Self {
+        let loaded = Loaded {
+            source: Source::default(),
+            texts: Vec::new(),
+            puts: Puts::new(),
+            problems: Vec::new(),
+            unclear: Vec::new(),
+        };
+        let mut loader = Loader {
+            loaded,
+            environment,
+            follow,
+            seen: HashSet::new(),
+            bytes: 0,
+            is_full: false,
+            not_toml: Vec::new(),
+        };
+        let chain: Vec<PathBuf> = fs::canonicalize(file).into_iter().collect();
+        loader.seen.extend(chain.iter().cloned());
+        loader.text(text, file, &chain);
+        loader
+    }
+
     /// Takes in a text, and what it includes. `chain` has the real paths of the files that led here, it included.
     fn text(&mut self, text: String, file: &Path, chain: &[PathBuf]) {
         let start = self.loaded.source.add(file, &text);
@@ -178,9 +196,7 @@ impl Loader<'_> {
         let is_absolute = pattern.starts_with('/');
         let whole =
             if is_absolute { pattern.to_owned() } else { format!("{}/{pattern}", Pattern::escape(below)) };
-        self.note_directory(if is_absolute { Path::new("/") } else { Path::new(below) }, pattern);
-        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-        let found = match glob::glob_with(&whole, options) {
+        let found = match found(&whole) {
             Ok(found) => found,
             Err(error) => {
                 let problem = Problem::new(format!("{pattern:?} is not a pattern: {}", error.msg));
@@ -188,7 +204,9 @@ impl Loader<'_> {
                 return;
             }
         };
-        // In the order of their names, as `glob` gives them.
+        if !self.loaded.source.patterns.contains(&whole) {
+            self.loaded.source.patterns.push(whole);
+        }
         for path in found {
             match path {
                 Ok(path) if path.is_dir() => {}
@@ -209,19 +227,12 @@ impl Loader<'_> {
         }
     }
 
-    /// Notes the directory up to the first wildcard of a pattern below `from`.
-    fn note_directory(&mut self, from: &Path, pattern: &str) {
-        let parts = pattern.split('/').filter(|part| !part.is_empty());
-        let mut directory = from.to_owned();
-        directory.extend(parts.take_while(|part| !part.contains(['*', '?', '['])));
-        if !self.loaded.source.directories.contains(&directory) {
-            self.loaded.source.directories.push(directory);
-        }
-    }
-
     /// Takes in one file, unless it has been.
     fn file(&mut self, path: &Path, span: Range<usize>, chain: &[PathBuf]) {
         let shown = path.display();
+        if self.loaded.source.named.len() < MOST_FILES {
+            self.loaded.source.named.push(path.to_owned());
+        }
         let real = match fs::canonicalize(path) {
             Ok(real) => real,
             Err(error) => {

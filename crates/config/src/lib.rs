@@ -5,6 +5,8 @@
 //! its place and with what to write instead.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ mod include;
 mod listener;
 mod meaning;
 mod model;
+mod origins;
 mod path;
 mod path_pattern;
 mod path_tree;
@@ -55,6 +58,7 @@ pub use control::control_socket_in;
 pub use environment::check_environment;
 pub use error::Error;
 pub use model::*;
+pub use origins::Origins;
 pub use places::Places;
 pub use problem::{Place, Problem, Problems};
 pub use process::*;
@@ -64,6 +68,7 @@ pub use warning::warnings;
 pub use web_server::{PID_FILE_VARIABLE, SOCKET_VARIABLE};
 
 use document::Reader;
+use include::MOST_BYTES;
 use meaning::Named;
 use source::Source;
 use web_server::WebServer;
@@ -128,13 +133,26 @@ fn load_in(
 }
 
 fn text_of(path: &Path) -> Result<String, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { file: path.to_owned(), source })?;
+    let bytes = bytes_of(path).map_err(|source| Error::Read { file: path.to_owned(), source })?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
         let problem = Problem::new("this is not UTF-8 text").instead("save the file as UTF-8");
         source.locate(problem, valid..valid).into()
     })
+}
+
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    // Before it is opened: opening a named pipe would wait for somebody to write to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other(format!("it is larger than {} MiB", MOST_BYTES >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// A variable of our environment.

@@ -94,6 +94,7 @@ pub(crate) fn config(reader: &Reader, document: &DeTable<'_>, web_server: &WebSe
         processes: processes.iter().map(|process| process.places.clone()).collect(),
         control_socket,
         tables: TablePlaces::of(document),
+        has_keys: !document.is_empty(),
     };
     let upstreams: Vec<_> = upstreams.into_iter().map(|upstream| upstream.meaning).collect();
     let config = Config {

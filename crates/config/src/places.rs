@@ -31,6 +31,8 @@ pub struct Places {
     pub(crate) processes: Vec<ProcessPlaces>,
     pub(crate) control_socket: Option<Range<usize>>,
     pub(crate) tables: TablePlaces,
+    /// Whether there is a key in any file.
+    pub(crate) has_keys: bool,
 }
 
 /// The places of the tables that have no other.
@@ -194,10 +196,10 @@ impl Config {
         self.places.source.as_ref().map_or_else(Vec::new, |source| source.paths())
     }
 
-    /// Directories in which a pattern of `include` looks for files: new ones there, or below, may be included too.
+    /// Whether it is written without a single key, so that it is the defaults: as a file is that somebody has just begun to write.
     #[must_use]
-    pub fn include_directories(&self) -> Vec<PathBuf> {
-        self.places.source.as_ref().map_or_else(Vec::new, |source| source.directories.clone())
+    pub fn is_empty(&self) -> bool {
+        !self.places.has_keys
     }
 
     /// Something about what is written at `place`, if it is written anywhere, without what variables gave.

@@ -16,8 +16,10 @@ pub(crate) struct Source {
     /// In the order in which they were read; never empty once the first is.
     files: Vec<Text>,
     pub(crate) secrets: Secrets,
-    /// Directories in which a pattern looks for files to include.
-    pub(crate) directories: Vec<PathBuf>,
+    /// Patterns by which files are included, with the directory that they start from.
+    pub(crate) patterns: Vec<String>,
+    /// Files that are included, or would be if they could be read.
+    pub(crate) named: Vec<PathBuf>,
 }
 
 /// One file.

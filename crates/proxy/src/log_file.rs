@@ -1,7 +1,8 @@
 //! The thread that writes the access log, so that no worker waits for a disk or a slow reader of our output.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -175,7 +176,14 @@ impl Output {
 }
 
 fn append(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    // To open a named pipe for writing waits until somebody reads from it, for ever if nobody comes. For both it is open at once, and
+    // what is written while nobody reads is as with any output that takes nothing.
+    if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        options.read(true);
+    }
+    options.open(path)
 }
 
 fn write_all(pieces: &Receiver<Piece>, mut output: Output, lost: &AtomicU64, marks: &Marks) {
@@ -202,5 +210,35 @@ fn write_all(pieces: &Receiver<Piece>, mut output: Output, lost: &AtomicU64, mar
         if count > 0 {
             tracing::warn!(lines = count, "access log lines were dropped: its output is too slow");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_open_at_once() {
+        let path = std::env::temp_dir().join(format!("vestibule-log-{}.pipe", std::process::id()));
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        let (sender, opened) = sync_channel(1);
+        let named = path.clone();
+        std::thread::spawn(move || sender.send(append(&named)));
+        let opened = opened.recv_timeout(Duration::from_secs(60));
+        // Whoever reads later has what was written before.
+        let lines = opened.map(|output| {
+            let mut output = output.expect("open");
+            output.write_all(b"a line").expect("written");
+            let mut reader = File::open(&path).expect("open");
+            drop(output);
+            let mut lines = String::new();
+            reader.read_to_string(&mut lines).expect("read");
+            lines
+        });
+        let _ = fs::remove_file(&path);
+        assert_eq!(lines.expect("it waits for a reader"), "a line");
     }
 }

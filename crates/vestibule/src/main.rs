@@ -17,6 +17,7 @@ mod reload;
 mod run;
 mod schema;
 mod serve;
+mod signals;
 mod site;
 mod tls;
 mod upstreams;

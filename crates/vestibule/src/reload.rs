@@ -6,6 +6,7 @@
 mod changes;
 mod command;
 mod desk;
+mod directories;
 mod files;
 
 pub(crate) use changes::{changes, settle};

@@ -23,7 +23,8 @@ use tokio::sync::{mpsc, oneshot};
 use vestibule_config::{Config, ListenAddress, Listener, Member, Problem, Process, Upstream, UpstreamId};
 use vestibule_upstream::Order;
 
-use crate::serve::{self, Ends, Start};
+use crate::serve::{self, Start};
+use crate::signals::Ends;
 use crate::tls::Security;
 use child::Child;
 use choice::{NoChoice, Surroundings};

@@ -12,21 +12,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::process::geteuid;
 use rustix::process::{Resource, getrlimit};
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
-use vestibule_config::Config;
+use tokio::runtime::LocalRuntime;
+use vestibule_config::{Config, Origins};
 use vestibule_process::raise_open_files;
 use vestibule_process::{Ending, Reaper};
-use vestibule_proxy::LogFile;
 use vestibule_server::{Bound, Cut};
 use vestibule_upstream::Upstream;
 
 use crate::control::protocol::Reloaded;
 use crate::control::{self, Place, Quit};
 use crate::reload::{Asked, Desk, Files, Refusal, Reloads};
+use crate::signals::{Early, Ends, Signals};
 use crate::site::{Site, Source, cannot_bind, open_log, refuse_keepers};
 use crate::tls::Security;
+
+/// Longest that our end waits for what waits for a disk.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Something outside of the configuration that the operator has to mend.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,8 @@ impl CannotStart {
 /// # Errors
 /// Whatever keeps it from starting, or a worker that failed.
 pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let source = Source { named: named.map(Path::to_owned) };
+    let early = Early::hear()?;
+    let source = Source::find(named);
     let config = source.read()?;
     if let Some(path) = source.file() {
         tracing::info!(file = %path.display(), "configuration");
@@ -58,7 +60,7 @@ pub(crate) fn from_file(named: Option<&Path>) -> anyhow::Result<ExitCode> {
             bound,
             security,
             control: Some(control),
-            ends: Ends::Signalled,
+            ends: Ends::Signalled(Box::new(early)),
             source: Some(source),
         },
         |_| {},
@@ -75,17 +77,10 @@ pub(crate) fn run(
     control: Option<Place>,
     beside: impl FnOnce(&[Arc<Upstream>]),
 ) -> anyhow::Result<ExitCode> {
+    let ends = Ends::Signalled(Box::new(Early::hear()?));
     let security = Security::of(&config)?;
     let bound = bind(&config, &security)?;
-    serve(Start { config, bound, security, control, ends: Ends::Signalled, source: None }, beside)
-}
-
-/// Who ends us.
-pub(crate) enum Ends {
-    /// SIGTERM and SIGINT; SIGUSR1 and SIGHUP are heard too.
-    Signalled,
-    /// What comes here, with a word for the log; no signal is heard. The first drains, the second cuts.
-    Told(mpsc::Receiver<&'static str>),
+    serve(Start { config, bound, security, control, ends, source: None }, beside)
 }
 
 /// What serving begins with.
@@ -109,8 +104,8 @@ pub(crate) fn serve(start: Start, beside: impl FnOnce(&[Arc<Upstream>])) -> anyh
     check_descriptors(&config);
     let log = open_log(&config)?;
     // The control thread: everything that is not traffic.
-    let control = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    control.block_on(async {
+    let (control, heard) = ends.begin()?;
+    let ended = control.block_on(async {
         let claim = match &place {
             Some(place) => control::open(place).await.map_err(|error| CannotStart(error.to_string()))?,
             None => None,
@@ -120,8 +115,7 @@ pub(crate) fn serve(start: Start, beside: impl FnOnce(&[Arc<Upstream>])) -> anyh
         }
         let claim = claim.map(Rc::new);
         let (reloads, desk) = Reloads::new();
-        // From here on signals wait for us instead of ending the process.
-        let mut signals = Signals::new(ends, source.is_some().then(|| reloads.clone()))?;
+        let mut signals = Signals::new(heard, source.is_some().then(|| reloads.clone()))?;
         let mut site = Site::open(config, (bound, security), log, source)?;
         beside(&site.upstreams());
         let quit = Quit::default();
@@ -146,7 +140,14 @@ pub(crate) fn serve(start: Start, beside: impl FnOnce(&[Arc<Upstream>])) -> anyh
             log.close();
         }
         code
-    })
+    });
+    finish(control);
+    ended
+}
+
+/// Ends the event loop of the control thread. Without the bound it would wait for all that waits for a disk, for ever if that hangs.
+fn finish(control: LocalRuntime) {
+    control.shutdown_timeout(LAST_WAIT);
 }
 
 /// Where keepers lay down what has to outlive us: beside the control socket, so that the next Vestibule with that socket finds it,
@@ -228,59 +229,6 @@ pub(crate) fn check_descriptors(config: &Config) {
     }
 }
 
-enum Signals {
-    Heard { terminate: Signal, interrupt: Signal, reopen: Signal, hangup: Signal, reloads: Option<Reloads> },
-    Told(mpsc::Receiver<&'static str>),
-}
-
-impl Signals {
-    fn new(ends: Ends, reloads: Option<Reloads>) -> io::Result<Self> {
-        Ok(match ends {
-            Ends::Signalled => Signals::Heard {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-                reopen: signal(SignalKind::user_defined1())?,
-                hangup: signal(SignalKind::hangup())?,
-                reloads,
-            },
-            Ends::Told(end) => Signals::Told(end),
-        })
-    }
-
-    /// Waits for the signal to end; does what the others ask meanwhile.
-    async fn end(&mut self, log: Option<&LogFile>, security: &Security) -> &'static str {
-        let (terminate, interrupt, reopen, hangup, reloads) = match self {
-            Signals::Heard { terminate, interrupt, reopen, hangup, reloads } => {
-                (terminate, interrupt, reopen, hangup, reloads)
-            }
-            Signals::Told(end) => match end.recv().await {
-                Some(why) => return why,
-                // Nobody is left who could tell: then the patience of the draining is the bound.
-                None => return std::future::pending().await,
-            },
-        };
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return "SIGTERM",
-                _ = interrupt.recv() => return "SIGINT",
-                _ = reopen.recv() => {
-                    if let Some(log) = log {
-                        log.reopen();
-                    }
-                }
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: the configuration, certificates and keys are read anew");
-                    // Those that are served now, too: they are taken whatever is wrong with the rest.
-                    security.reload();
-                    if let Some(reloads) = reloads {
-                        reloads.want();
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// Waits for the end, taking other configurations meanwhile; drains, and says what was cut.
 async fn until_ended(
     site: &mut Site,
@@ -288,7 +236,7 @@ async fn until_ended(
     signals: &mut Signals,
     quit: &Quit,
 ) -> anyhow::Result<ExitCode> {
-    let mut files = Files::watch(site.watched());
+    let mut files = Files::watch(site.watched(Origins::default()));
     loop {
         let file = site.file();
         let asked = tokio::select! {
@@ -323,11 +271,15 @@ async fn until_ended(
             }
             prepared = site.prepare() => prepared,
         };
+        let mut tried = Origins::default();
         asked.tell(&match prepared {
             Ok(prepared) => Ok(reloaded(site.apply(prepared).await)),
-            Err(error) => Err(refused(&error)),
+            Err(unprepared) => {
+                tried = unprepared.tried;
+                Err(refused(&unprepared.why))
+            }
         });
-        files.follow(site.watched());
+        files.follow(site.watched(tried));
     }
     drop(desk);
     let config = site.config();
@@ -379,6 +331,24 @@ fn ended(cut: Cut, why: &str) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_that_hangs_keeps_nobody_from_ending() {
+        let (_release, held) = std::sync::mpsc::channel::<()>();
+        let (_, heard) = tokio::sync::mpsc::channel(1);
+        let (control, _) = Ends::Told(heard).begin().unwrap();
+        control.block_on(async {
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let _ = begun.send(());
+                let _ = held.recv_timeout(Duration::from_secs(120));
+            });
+            has_begun.await.unwrap();
+        });
+        let began = std::time::Instant::now();
+        finish(control);
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
 
     #[test]
     fn sockets_that_differ_in_their_endings_have_directories_of_their_own() {

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::upstream_of;
 use crate::model::{Config, UpstreamId};
+use crate::origins::Origins;
 use crate::problem::Problem;
 
 /// A directory with these files, the first of which is the configuration.
@@ -91,7 +92,8 @@ fn what_is_included_is_as_if_it_stood_here() {
     assert_eq!(upstream_of(&config, b"other.example", b"/"), Some(UpstreamId(0)));
     let read: Vec<_> = config.files().iter().map(|file| files.name(file)).collect();
     assert_eq!(read, ["vestibule.toml", "sites/a.toml", "sites/b.toml"]);
-    assert_eq!(config.include_directories(), [files.path("sites")]);
+    assert_eq!(config.origins().files, config.files());
+    assert_eq!(config.origins().directories().into_iter().collect::<Vec<_>>(), [files.path("sites")]);
     assert_eq!(
         config.places.listener(0).map(|place| (files.name(&place.file), place.line)),
         Some(("sites/a.toml".to_owned(), 2))
@@ -280,4 +282,46 @@ fn paths_begin_at_the_directory_of_their_own_file() {
 fn a_text_alone_reads_no_other_file() {
     let config = super::right("include = [\"/etc/*\", \"none\"]\nworkers = 2\n");
     assert_eq!((config.workers.get(), config.files().len()), (2, 1));
+}
+
+#[test]
+fn origins_are_followed_whatever_is_wrong() {
+    let files = Files::of(&[
+        ("v.toml", "include = [\"new.toml\", \"none.toml\", \"sites/*/*.conf\"]\nwrokers = 2\n"),
+        ("new.toml", "include = [\"deeper.toml\"]\nnonsense = \"\"\n"),
+        ("deeper.toml", "nonsense"),
+        ("sites/a/x.conf", "nonsense"),
+        ("sites/a/x.toml", ""),
+        ("sites/b/.hidden.conf", ""),
+    ]);
+    let names =
+        |paths: &mut dyn Iterator<Item = &PathBuf>| paths.map(|path| files.name(path)).collect::<Vec<_>>();
+    let origins = Origins::of(&files.main);
+    assert_eq!(
+        names(&mut origins.now().iter()),
+        ["deeper.toml", "new.toml", "none.toml", "sites/a/x.conf", "v.toml"]
+    );
+    fs::write(files.path("sites/b/y.conf"), "").expect("written");
+    assert!(origins.now().contains(&files.path("sites/b/y.conf")), "it would be included now");
+    assert_eq!(names(&mut origins.directories().iter()), ["sites", "sites/a", "sites/b"]);
+    let gone = files.path("gone.toml");
+    assert_eq!(Origins::of(&gone), Origins { files: vec![gone], patterns: Vec::new() });
+}
+
+#[test]
+fn a_configuration_is_a_file_of_a_bounded_size() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let told = |path: &Path| crate::load_written(path).expect_err("it is refused").to_string();
+    assert!(told(&pipe).ends_with("cannot be read: it is not a file"), "{}", told(&pipe));
+    let large = directory.path().join("large.toml");
+    fs::File::create(&large).and_then(|file| file.set_len(crate::MOST_BYTES + 1)).expect("made");
+    assert!(told(&large).ends_with("it is larger than 64 MiB"), "{}", told(&large));
+}
+
+#[test]
+fn a_file_of_remarks_alone_is_empty() {
+    assert!(Files::of(&[("v.toml", "# begun\n")]).right().is_empty());
+    assert!(!Files::of(&[("v.toml", "include = []\n")]).right().is_empty());
 }

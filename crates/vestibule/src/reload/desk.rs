@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::protocol::{Kind, Reloaded};
@@ -70,10 +71,16 @@ impl Reloads {
         (Reloads(sender), Desk(receiver))
     }
 
-    /// Asks, and does not want to know: the log tells.
-    pub(crate) fn want(&self) {
-        // Where it is full, one is to come that begins later than now.
-        let _ = self.0.try_send(Ask { file: None, reply: None });
+    /// Asks, and does not want to know what came of it: the log tells.
+    ///
+    /// # Errors
+    /// [`Refusal::Draining`], when none will be carried out.
+    pub(crate) fn want(&self) -> Result<(), Refusal> {
+        match self.0.try_send(Ask { file: None, reply: None }) {
+            // Where it is full, one is to come that begins later than now.
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(Refusal::Draining),
+        }
     }
 
     /// Asks, and waits for the end of a reload that began later. Whoever stops waiting does not stop it.
@@ -148,7 +155,7 @@ mod tests {
         let first = ask(&reloads);
         let asked = desk.asked(None).await;
         let others = [ask(&reloads), ask(&reloads)];
-        reloads.want();
+        reloads.want().unwrap();
         while desk.0.len() < 3 {
             tokio::task::yield_now().await;
         }
