@@ -115,6 +115,7 @@ async fn ask(upstream: String, index: usize, member: Member, config: Dns, found:
                     tracing::warn!(upstream, name = %member.address, %error, "cannot look up a name: {then}");
                 }
                 failures = failures.saturating_add(1);
+                forget(&mut names, &config);
                 // Of those that nobody could be asked about now, what was known stays; at first there is nothing to stay.
                 if let Unknown::InPart { found: (places, _), .. } = error
                     && !is_known
@@ -144,8 +145,30 @@ async fn look_up(
     names.insert(known).look_up(member).await
 }
 
+/// After a failure: whom the system asks may be another by now, as when its network came late, or changed.
+fn forget(names: &mut Option<Names>, config: &Dns) {
+    if config.servers.is_empty() {
+        *names = None;
+    }
+}
+
 /// The pause before the next question after so many failures in a row.
 fn pause(config: &Dns, failures: u32) -> Duration {
     let pause = config.least_ttl.saturating_mul(1 << failures.clamp(1, 6) >> 1);
     pause.clamp(config.least_ttl, config.most_ttl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whom_the_system_asks_is_found_anew_after_a_failure_and_who_is_configured_stays() {
+        let configured = Dns { servers: vec!["127.0.0.1:1".parse().expect("an address")], ..Dns::default() };
+        let mut names = Some(Names::new(&configured).expect("whom to ask"));
+        forget(&mut names, &configured);
+        assert!(names.is_some());
+        forget(&mut names, &Dns::default());
+        assert!(names.is_none());
+    }
 }

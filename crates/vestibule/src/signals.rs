@@ -115,7 +115,9 @@ impl Signals {
                     }
                 }
                 _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: {}", hung_up(reloads.as_ref()));
+                    // Not within the line, which is not always written.
+                    let what = hung_up(reloads.as_ref());
+                    tracing::info!("SIGHUP: {what}");
                     // Those that are served now, too: they are taken whatever is wrong with the rest.
                     security.reload();
                 }
