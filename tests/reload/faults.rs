@@ -1,10 +1,13 @@
 //! A bad configuration changes nothing, and what is wrong is told as `vestibule check` tells it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
-use super::{check, command, listen, reload, upstream, write};
+use super::{check, command, listen, reload, reload_to, upstream, write};
 use crate::support::certificates::{Authority, Kind};
 use crate::support::client::{Client, get};
 use crate::support::dir::Dir;
@@ -13,6 +16,10 @@ use crate::support::process::Signal;
 use crate::support::tls::{NAME, Speaker};
 use crate::support::vestibule::{Vestibule, config, told};
 use crate::support::wait::{seconds, until_true};
+
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo runs").success());
+}
 
 #[test]
 fn a_bad_file_changes_nothing_and_is_told_as_check_tells_it() {
@@ -57,6 +64,74 @@ fn a_bad_file_changes_nothing_and_is_told_as_check_tells_it() {
     write(&dir, &good);
     assert!(reload(&dir).stdout.ends_with("nothing changed"), "something of it was taken");
     until_true("files are left open", seconds(30), || vestibule.open_files() <= files);
+}
+
+#[test]
+fn a_file_that_is_gone_or_has_just_been_begun_changes_nothing() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let good = config(&dir, "");
+    // As it is found, without its name: another that is found later would not be the one that is served.
+    let vestibule = Vestibule::start_with(&dir, &good, |started| *started = command(&dir, &["serve"]));
+    fs::remove_file(dir.join("vestibule.toml")).expect("removed");
+    let gone = reload(&dir);
+    assert_eq!((gone.status, gone.stdout.as_str()), (Some(2), ""), "{gone:?}");
+    assert!(gone.stderr.contains("vestibule.toml: cannot be read"), "{gone:?}");
+    for begun in ["", "# The configuration of\n"] {
+        write(&dir, begun);
+        let empty = reload(&dir);
+        assert_eq!((empty.status, empty.stdout.as_str()), (Some(2), ""), "{empty:?}");
+        assert!(empty.stderr.contains("nothing is written in it"), "{empty:?}");
+        assert_eq!(get(vestibule.address(), "/a").text(), "/a");
+    }
+    write(&dir, &good);
+    assert!(reload(&dir).stdout.ends_with("nothing changed"), "something of it was taken");
+}
+
+#[test]
+fn a_named_pipe_is_no_configuration_and_nobody_waits_for_it() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let mut vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    make_pipe(&dir.join("pipe"));
+    fs::rename(dir.join("pipe"), dir.join("vestibule.toml")).expect("it is put in its place");
+    let told_now = reload(&dir);
+    assert_eq!((told_now.status, told_now.stdout.as_str()), (Some(2), ""), "{told_now:?}");
+    assert!(told_now.stderr.contains("it is not a file"), "{told_now:?}");
+    assert_eq!(get(vestibule.address(), "/a").text(), "/a");
+    vestibule.signal(Signal::TERM);
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_yet_keeps_no_reload_waiting() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let mut vestibule = Vestibule::start(&dir, &config(&dir, ""));
+    let pipe = dir.join("log.pipe");
+    make_pipe(&pipe);
+    reload_to(&dir, &(config(&dir, "") + &format!("[log]\naccess = \"json\"\noutput = {pipe:?}\n")));
+    assert_eq!(get(vestibule.address(), "/logged").text(), "/logged");
+    let mut line = String::new();
+    BufReader::new(fs::File::open(&pipe).expect("open")).read_line(&mut line).expect("a line");
+    assert!(line.contains("/logged"), "{line}");
+    vestibule.signal(Signal::TERM);
+    assert_eq!(vestibule.exit(seconds(30)).code(), Some(0));
+}
+
+#[test]
+fn an_include_that_was_refused_is_watched_until_it_is_right() {
+    let dir = Dir::new();
+    let _origin = Fake::echoing(&dir.socket());
+    let watched = config(&dir, "") + "[reload]\nwatch = true\n";
+    let vestibule = Vestibule::start(&dir, &watched);
+    fs::write(dir.join("new.toml"), "nonsense").expect("written");
+    write(&dir, &format!("include = [\"new.toml\"]\n{watched}"));
+    until_true("it is told", seconds(30), || vestibule.stderr().contains("not reloaded"));
+    fs::write(dir.join("new.toml"), "[limits]\nhead = \"2 KiB\"\n").expect("written");
+    until_true("it is taken", seconds(30), || {
+        get(vestibule.address(), &format!("/{}", "x".repeat(3000))).status == 414
+    });
 }
 
 #[test]
@@ -139,6 +214,10 @@ fn while_draining_it_is_refused_with_words() {
     let told_now = reload(&dir);
     assert_eq!((told_now.status, told_now.stdout.as_str()), (Some(2), ""), "{told_now:?}");
     assert!(told_now.stderr.contains("is draining"), "{told_now:?}");
+    vestibule.signal(Signal::HUP);
+    until_true("that is told, too", seconds(30), || {
+        vestibule.stderr().contains("draining: the configuration is not reloaded")
+    });
     let _origin = Fake::echoing(&dir.socket());
     assert_eq!(held.response().expect("an answer").text(), "/held");
     assert_eq!(vestibule.exit(seconds(30)).code(), Some(0));

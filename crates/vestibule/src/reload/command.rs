@@ -104,7 +104,13 @@ fn tell(reloaded: &Reloaded, as_json: bool, voice: &mut Voice<'_>) -> Result<(),
 impl Options {
     /// Where the Vestibule that is meant may be, the likeliest first. What is wrong with its configuration, it says itself.
     fn places(&self) -> Vec<PathBuf> {
-        let named = |file: PathBuf| vestibule_config::control_socket_in(&fs::read_to_string(file).ok()?);
+        let named = |file: PathBuf| {
+            // To open a named pipe would wait for somebody to write to it.
+            if !fs::metadata(&file).ok()?.is_file() {
+                return None;
+            }
+            vestibule_config::control_socket_in(&fs::read_to_string(file).ok()?)
+        };
         let configured = || find_config(self.config.as_deref()).and_then(named);
         Place::candidates(self.control.clone().or_else(configured).as_deref().map(Path::new))
     }
