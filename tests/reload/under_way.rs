@@ -103,6 +103,44 @@ fn a_long_download_and_a_websocket_go_on() {
 }
 
 #[test]
+fn a_websocket_does_not_keep_the_configuration_that_it_began_with() {
+    const ROUNDS: usize = 30;
+    let dir = Dir::new();
+    let _origin = Fake::start(&dir.socket(), |conversation| {
+        if conversation.request().is_some() {
+            let upgrade = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+            conversation.write(upgrade).expect("written");
+            while conversation.exact(4).is_some_and(|bytes| conversation.write(bytes).is_ok()) {}
+        }
+    });
+    // A long text that is kept with the configuration.
+    let large = |round: usize| format!("{}# {round}{}\n", config(&dir, ""), "x".repeat(2 << 20));
+    let vestibule = Vestibule::start(&dir, &large(0));
+    let mut sockets = Vec::new();
+    let mut before = 0;
+    for round in 1..=ROUNDS {
+        reload_to(&dir, &large(round));
+        let mut socket = Client::connect(vestibule.address()).expect("a connection").patience(seconds(60));
+        socket
+            .send("GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            .expect("sent");
+        assert_eq!(socket.response_head().expect("a head").status, 101);
+        sockets.push(socket);
+        if round == ROUNDS / 3 {
+            before = vestibule.rss();
+        }
+    }
+    // Twenty of them would be 40 MiB.
+    let grown = vestibule.rss().saturating_sub(before);
+    assert!(grown < 20 << 20, "{grown} bytes more");
+    for socket in &mut sockets {
+        socket.send("ping").expect("sent");
+        assert_eq!(socket.exact(4).expect("an echo"), b"ping");
+    }
+}
+
+#[test]
 fn connections_of_tls_and_http_2_go_on_and_new_ones_get_the_new_certificate() {
     let dir = Dir::new();
     let gated = Gated::start(&dir);

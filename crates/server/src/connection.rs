@@ -18,7 +18,7 @@ use vestibule_tls::Acceptor;
 use vestibule_upstream::{Buffer, Deadline};
 
 use crate::client_stream::ClientStream;
-use crate::exchange::Exchange;
+use crate::exchange::{By, Exchange};
 use crate::handshake::{Handshake, Protocol, Shaken};
 use crate::head::{self, Asked};
 use crate::house::{Ground, House, Place};
@@ -308,7 +308,7 @@ async fn request(
     let mut inbound = Inbound::new(stream, received, deadline, &request_head, &plan.config.limits);
     let (response, record) = stack((&house.worker, &plan), &request, scratch, &mut inbound).await;
     let mut exchange =
-        Exchange { house, plan: &plan, request: &request, record: &record, sent: 0, status: 0 };
+        Exchange { house, by: By::Plan(plan), request: &request, record: &record, sent: 0, status: 0 };
     let next = exchange.respond(response, inbound, &mut scratch.answer).await;
     scratch.head = request_head;
     scratch.head_bytes = bytes;
@@ -410,7 +410,6 @@ fn log_refused(house: &House, client: &ClientSide, own: &Own, sent: u64) {
     let (arrived, arrived_at, serial) = (Instant::now(), SystemTime::now(), 0);
     let request = Request { head: &head, bytes: b"", door: &client.door, arrived, arrived_at, serial };
     let record = Record::of_refused(&request);
-    let (status, plan) = (own.status, house.worker.plan());
-    Exchange { house, plan: &plan, request: &request, record: &record, sent, status }
-        .log(Outcome::Refused, &own.why);
+    let (status, by) = (own.status, By::Plan(house.worker.plan()));
+    Exchange { house, by, request: &request, record: &record, sent, status }.log(Outcome::Refused, &own.why);
 }

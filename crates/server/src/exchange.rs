@@ -1,12 +1,13 @@
 //! One request and its answer, whatever door it came by: the passing on of its body, its line in the access log.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use vestibule_coding::Error as CodingError;
-use vestibule_config::Buffer;
+use vestibule_config::{Buffer, Route};
 use vestibule_http1::{
     BodyLength, CHUNK_END, LAST_CHUNK_HEAD, Name, ResponseHead, chunk_head, write_trailers,
 };
@@ -22,18 +23,25 @@ use crate::sink::Exit;
 /// A request and what becomes of it, up to its line in the access log.
 pub(crate) struct Exchange<'a> {
     pub(crate) house: &'a House,
-    pub(crate) plan: &'a Plan,
+    pub(crate) by: By,
     pub(crate) request: &'a Request<'a>,
     pub(crate) record: &'a Record,
     pub(crate) status: u16,
     pub(crate) sent: u64,
 }
 
-impl<'a> Exchange<'a> {
+/// What it is served by.
+pub(crate) enum By {
+    Plan(Rc<Plan>),
+    /// A tunnel may outlive many plans, each of which would be kept whole for it: it keeps its upstream alone.
+    Upstream(Option<Arc<Upstream>>),
+}
+
+impl Exchange<'_> {
     /// How the answer is kept when the client is slower than the application: `None` for one that goes straight through
     /// because its route or the application says so, or because it is a stream of events.
     pub(crate) fn is_buffered(&self, head: &ResponseHead, bytes: &[u8]) -> Option<Buffer> {
-        let buffer = self.record.route.and_then(|id| self.plan.config.route(id)).map(|route| route.buffer)?;
+        let buffer = self.route()?.buffer;
         let says = |name, value: &[u8]| {
             head.field(bytes, name).is_some_and(|found| {
                 found.get(..value.len()).is_some_and(|start| start.eq_ignore_ascii_case(value))
@@ -47,8 +55,7 @@ impl<'a> Exchange<'a> {
     /// What becomes of the answer's body, and of what there is of it in a coding: short ones are coded here, into `coded`, so that their head can
     /// say how long they are. To be called before the head is written.
     pub(crate) fn begin_body(&self, answer: &Answer, coded: &mut Vec<u8>) -> (Compression, Way) {
-        let route = self.record.route.and_then(|id| self.plan.config.route(id));
-        let (Some(route), Some(head)) = (route, answer.head()) else {
+        let (Some(route), Some(head)) = (self.route(), answer.head()) else {
             return (Compression::default(), Way::Plain);
         };
         let mut compression = Compression::of(&route.compress, self.request, head);
@@ -211,15 +218,29 @@ impl<'a> Exchange<'a> {
     }
 
     /// What is changed in the head of the answer.
-    pub(crate) fn changed(&self) -> Changed<'a> {
-        Changed::of(&self.plan.config, self.request, self.record)
+    pub(crate) fn changed(&self) -> Changed<'_> {
+        self.plan().map_or(Changed::NONE, |plan| Changed::of(&plan.config, self.request, self.record))
     }
 
-    /// How long both ends of a tunnel may be silent: as the route says, else the upstream.
-    pub(crate) fn tunnel_silence(&self) -> Duration {
-        let route = self.record.route.and_then(|id| self.plan.config.route(id));
+    /// It becomes a tunnel, and keeps nothing of the plan; gives how long both ends may be silent: as the route says, else the upstream.
+    pub(crate) fn part_from_plan(&mut self) -> Duration {
         let of_upstream = || self.upstream().map(|upstream| upstream.config.timeout.tunnel);
-        route.and_then(|route| route.timeout.tunnel).or_else(of_upstream).unwrap_or(Duration::MAX)
+        let of_route = self.route().and_then(|route| route.timeout.tunnel);
+        let silence = of_route.or_else(of_upstream).unwrap_or(Duration::MAX);
+        self.by = By::Upstream(self.upstream().cloned());
+        silence
+    }
+
+    /// The plan, unless it has become a tunnel.
+    pub(crate) fn plan(&self) -> Option<&Rc<Plan>> {
+        match &self.by {
+            By::Plan(plan) => Some(plan),
+            By::Upstream(_) => None,
+        }
+    }
+
+    fn route(&self) -> Option<&Route> {
+        self.plan()?.config.route(self.record.route?)
     }
 
     /// Puts a piece of the body in `flow`, as it is framed.
@@ -261,7 +282,10 @@ impl<'a> Exchange<'a> {
     }
 
     pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        self.record.upstream.and_then(|index| self.plan.upstreams.get(index))
+        match &self.by {
+            By::Plan(plan) => plan.upstreams.get(self.record.upstream?),
+            By::Upstream(upstream) => upstream.as_ref(),
+        }
     }
 
     pub(crate) fn log(&self, outcome: Outcome, why: &str) {

@@ -14,7 +14,7 @@ use crate::inbound::Inbound;
 use crate::outflow::{Outflow, WriteError, write_all, write_with};
 use crate::tunnel;
 
-impl<'a> Exchange<'a> {
+impl Exchange<'_> {
     /// Sends the answer and logs how that went.
     pub(crate) async fn respond(
         &mut self,
@@ -42,7 +42,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn asked(&self) -> Asked<'a> {
+    fn asked(&self) -> Asked<'_> {
         let head = self.request.head;
         Asked {
             version: head.version,
@@ -130,6 +130,7 @@ impl<'a> Exchange<'a> {
         let mut coded = self.house.take_coded();
         let (compression, way) = self.begin_body(&answer, &mut coded);
         let Some((head, bytes)) = answer.head() else { return Next::Abort };
+        self.status = head.status;
         let mut asked = self.asked();
         asked.compression = compression;
         let framing = BodyFraming::of(compression.body(head.body), asked);
@@ -138,7 +139,6 @@ impl<'a> Exchange<'a> {
             && framing == BodyFraming::Chunked
             && self.request.head.takes_trailers(self.request.bytes);
         let keep = may_keep && framing != BodyFraming::UntilClose;
-        self.status = head.status;
         let is_buffered = self.is_buffered(head, bytes);
         head::write(out, (head, bytes), asked, keep, &self.house.worker);
         if head.status == 101 {
@@ -191,7 +191,7 @@ impl<'a> Exchange<'a> {
         let _tunnel = self.house.count_tunnel();
         // The kernel finds out earlier when a client is gone without a word.
         stream.keep_alive();
-        let silence = self.tunnel_silence();
+        let silence = self.part_from_plan();
         let outcome = match write_all(stream, out, &self.house.limits()).await {
             Ok(()) => tunnel::run(stream, buffer, &mut upstream, silence).await,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),

@@ -4,7 +4,7 @@ use std::io;
 
 use vestibule_http1::{BodyLength, Method, write_trailers};
 use vestibule_http2::{ErrorCode, Kind};
-use vestibule_proxy::{CLIENT_LEFT, Compression, NO_ANSWER, Outcome, Own, Response};
+use vestibule_proxy::{CLIENT_LEFT, Changed, Compression, NO_ANSWER, Outcome, Own, Response};
 use vestibule_upstream::{Answer, Buffer};
 
 use super::head::{self, add_lines, lines};
@@ -51,12 +51,14 @@ impl Exchange<'_> {
         kind: Kind,
     ) {
         out.clear();
+        let plan = self.plan().cloned();
+        let (request, record) = (self.request, self.record);
         let mut asked = Asked {
             version: self.request.head.version,
             method: self.request.head.method_kind,
             takes_trailers: false,
             hsts: self.request.door.hsts(),
-            changed: self.changed(),
+            changed: plan.as_ref().map_or(Changed::NONE, |plan| Changed::of(&plan.config, request, record)),
             compression: Compression::default(),
         };
         let error = match response {
@@ -97,7 +99,11 @@ impl Exchange<'_> {
             Response::Upstream(answer) => {
                 asked.takes_trailers = self.request.head.takes_trailers(self.request.bytes);
                 match self.respond_upstream_on(answer, &mut inbound, out, asked, kind).await {
-                    Ok(()) => return,
+                    Ok(None) => return,
+                    Ok(Some(tunnel)) => {
+                        drop(plan);
+                        return self.tunnel_on(tunnel, &mut inbound, out).await;
+                    }
                     Err(error) => error,
                 }
             }
@@ -144,7 +150,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The same for an application's answer, but for the log of a client that does not take it.
+    /// The same for an application's answer, but for the log of a client that does not take it. Gives back the one that has become
+    /// a tunnel, of which the head is sent.
     async fn respond_upstream_on(
         &mut self,
         mut answer: Answer,
@@ -152,8 +159,8 @@ impl Exchange<'_> {
         out: &mut Vec<u8>,
         mut asked: Asked<'_>,
         kind: Kind,
-    ) -> Result<(), WriteError> {
-        let Some((head, bytes)) = answer.head() else { return Ok(()) };
+    ) -> Result<Option<Answer>, WriteError> {
+        let Some((head, bytes)) = answer.head() else { return Ok(None) };
         self.status = head.status;
         let worker = &self.house.worker;
         if head.status == 101 {
@@ -161,8 +168,7 @@ impl Exchange<'_> {
                 .outlet
                 .head(200, |block| head::of_answer(block, (head, bytes), asked, worker), false)
                 .await?;
-            self.tunnel_on(answer, inbound, out).await;
-            return Ok(());
+            return Ok(Some(answer));
         }
         if kind == Kind::Tunnel && (200..300).contains(&head.status) {
             // To this client it would say that the tunnel is open (RFC 8441 5, RFC 9110 9.3.6).
@@ -173,7 +179,7 @@ impl Exchange<'_> {
                 Outcome::Answered,
                 "the application did not change the protocol, and said that it succeeded",
             );
-            return Ok(());
+            return Ok(None);
         }
         out.clear();
         let (compression, way) = self.begin_body(&answer, out);
@@ -214,7 +220,7 @@ impl Exchange<'_> {
                 self.log(Outcome::Answered, "");
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Carries the bytes of a tunnel (RFC 8441), of which the head is sent.
@@ -222,7 +228,7 @@ impl Exchange<'_> {
         let Some((mut upstream, early)) = answer.into_tunnel() else { return };
         out.extend_from_slice(early.filled());
         let _tunnel = self.house.count_tunnel();
-        let silence = self.tunnel_silence();
+        let silence = self.part_from_plan();
         let outlet = &mut inbound.outlet;
         let outcome = match write_all(outlet, out, &self.house.limits()).await {
             Ok(()) => tunnel::run(&mut Ends(outlet), &mut Buffer::default(), &mut upstream, silence).await,

@@ -12,7 +12,7 @@ use super::line::urgency;
 use super::link::Link;
 use super::outlet::Outlet;
 use super::{refusal, respond};
-use crate::exchange::Exchange;
+use crate::exchange::{By, Exchange};
 use crate::head::Asked;
 use crate::house::Ground;
 
@@ -66,7 +66,7 @@ pub(super) async fn answer(link: Rc<Link>, stream: StreamId, kind: Kind, ground:
         let (response, record) =
             stack((&house.worker, &plan), &request, &mut ground.scratch, &mut inbound).await;
         let mut exchange =
-            Exchange { house, plan: &plan, request: &request, record: &record, sent: 0, status: 0 };
+            Exchange { house, by: By::Plan(plan), request: &request, record: &record, sent: 0, status: 0 };
         exchange.respond_on(response, inbound, &mut ground.scratch.answer, kind).await;
     }
     bytes.clear();
