@@ -52,7 +52,7 @@ impl Origins {
         let mut all = BTreeSet::new();
         for pattern in &self.patterns {
             let parts: Vec<&str> = pattern.split('/').collect();
-            let first = parts.iter().position(|part| is_wild(&part)).unwrap_or(parts.len());
+            let first = parts.iter().position(is_wild).unwrap_or(parts.len());
             // Those in which a part with a wildcard may find something: `sites/*/*.toml` looks into each directory of `sites`.
             for end in first.max(1)..parts.len() {
                 let directory = parts.get(..end).unwrap_or_default().join("/");
