@@ -273,3 +273,51 @@ fn serves_several_listeners_unix_sockets_too() {
     let mut client = Client::connect_unix(&public).expect("a connection");
     assert_eq!(client.get("/unix").expect("an answer").text(), "/unix");
 }
+
+/// Who guards a path guards it however it is written: applications and our own files take all of these for the same.
+#[test]
+fn a_path_has_the_route_of_what_it_means() {
+    let dir = Dir::new();
+    std::fs::create_dir_all(dir.join("public/private")).expect("directories");
+    std::fs::write(dir.join("public/private/secret.txt"), "TOP SECRET").expect("written");
+    let (vestibule, origins) = with_routes(
+        &dir,
+        &format!(
+            "[[route]]\npath = [\"/admin/*\", \"/private/*\"]\ndeny = \"all\"\nupstream = \"api\"\n\
+             [[route]]\ntry = [\"files\", \"upstream\"]\nfiles = {:?}\nupstream = \"rest\"\n",
+            dir.join("public")
+        ),
+    );
+    for path in [
+        "/admin/secret",
+        "//admin/secret",
+        "/%61dmin/secret",
+        "/admi%6E/secret",
+        "/./admin/secret",
+        "/x/../admin/secret",
+        "/x/%2e%2e/admin/secret",
+        "/x/..%2fadmin/secret",
+        "/admin%2Fsecret",
+        "/admin//secret",
+        "/private/secret.txt",
+        "/%70rivate/secret.txt",
+        "/privat%65/secret.txt",
+        "//private//secret.txt",
+        "http://shop.example//private/./secret.txt",
+    ] {
+        let (status, text) = answer(vestibule.address(), "shop.example", path);
+        assert_eq!(status, 403, "{path}: {text}");
+        let mut client = H2::connect(vestibule.address());
+        if path.starts_with('/') {
+            let status = client.get(path).status();
+            assert_eq!(status, 403, "{path} over HTTP/2");
+        }
+    }
+    assert!(origins.iter().all(|origin| origin.requests().is_empty()));
+    // What goes on goes on as it was sent.
+    for path in ["/Admin/x", "/administration", "/a%2Fb//c", "/admin%252Fx", "/caf%c3%a9"] {
+        assert_eq!(answer(vestibule.address(), "shop.example", path), (200, "rest".to_owned()), "{path}");
+    }
+    let sent: Vec<_> = origins[2].requests().iter().map(|request| request.target().to_owned()).collect();
+    assert_eq!(sent, ["/Admin/x", "/administration", "/a%2Fb//c", "/admin%252Fx", "/caf%c3%a9"]);
+}

@@ -188,3 +188,49 @@ fn the_application_is_free_again_before_the_file_is_sent() {
         slow.iter_mut().all(|client| client.exact(60_000_000).is_ok_and(|body| body == pattern(60_000_000)))
     );
 }
+
+#[test]
+fn an_answer_without_a_body_gets_no_file_for_one() {
+    let dir = Dir::new();
+    let private = private(&dir);
+    // What would pass for the next answer on the connection.
+    let next = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Evil: 1\r\n\r\nEVIL!";
+    fs::write(private.join("upload"), next).expect("written");
+    let statuses = ["304 Not Modified", "204 No Content", "205 Reset Content\r\nContent-Length: 0"];
+    let answers = statuses.iter().map(|status| format!("{status}\r\nX-Accel-Redirect: /protected/upload"));
+    let _origin =
+        handing(&dir, answers.chain(["200 OK\r\nContent-Length: 0\r\nX-Last: 1".to_owned()]).collect());
+    let route = format!("upstream = \"app\"\nsendfile = {{ \"/protected/\" = {private:?} }}");
+    let vestibule = Vestibule::start(&dir, &config(&dir, &route, ""));
+    for (index, status) in statuses.iter().enumerate() {
+        let mut client = Client::connect(vestibule.address()).expect("connected");
+        for path in [index, statuses.len()] {
+            client.send(format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")).expect("sent");
+        }
+        let first = client.response().expect("an answer");
+        assert!(status.starts_with(&first.status.to_string()), "{status}: {}", first.head);
+        let second = client.response().expect("the next one");
+        assert_eq!((second.status, second.field("x-last")), (200, Some("1")), "{status}");
+    }
+}
+
+#[test]
+fn each_visitor_gets_what_was_written_for_them() {
+    let dir = Dir::new();
+    let private = private(&dir);
+    let export = private.join("export.csv");
+    let written = export.clone();
+    let _origin = Fake::start(&dir.socket(), move |conversation| {
+        while let Some(request) = conversation.request() {
+            fs::write(&written, request.target().repeat(100)).expect("written");
+            let _ = conversation.write(
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Accel-Redirect: /protected/export.csv\r\n\r\n",
+            );
+        }
+    });
+    let route = format!("upstream = \"app\"\nsendfile = {{ \"/protected/\" = {private:?} }}");
+    let vestibule = Vestibule::start(&dir, &config(&dir, &route, ""));
+    for visitor in ["/ann", "/bob", "/cat", "/ann"] {
+        assert_eq!(get(vestibule.address(), visitor).text(), visitor.repeat(100));
+    }
+}
