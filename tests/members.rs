@@ -486,7 +486,10 @@ fn maintenance_stops_all_members_and_ends_for_all() {
     let vestibule = Vestibule::start(&dir, &config(&upstream, ""));
     wait_until_only(&vestibule, &["a", "b"]);
     std::fs::write(&page, "<p>Back soon</p>").expect("written");
-    until_true("all are refused", seconds(30), || get(vestibule.address(), "/").status == 503);
+    // The file is there a moment before its text.
+    until_true("all get the page", seconds(30), || {
+        get(vestibule.address(), "/").text() == "<p>Back soon</p>"
+    });
     for _ in 0..20 {
         let response = get(vestibule.address(), "/");
         assert_eq!((response.status, response.text().as_str()), (503, "<p>Back soon</p>"));
