@@ -218,8 +218,7 @@ fn an_answer_without_a_body_gets_no_file_for_one() {
 fn each_visitor_gets_what_was_written_for_them() {
     let dir = Dir::new();
     let private = private(&dir);
-    let export = private.join("export.csv");
-    let written = export.clone();
+    let written = private.join("export.csv");
     let _origin = Fake::start(&dir.socket(), move |conversation| {
         while let Some(request) = conversation.request() {
             fs::write(&written, request.target().repeat(100)).expect("written");
