@@ -392,7 +392,7 @@ fn warns_at_the_start_when_the_system_allows_too_few_files() {
         confined.said.iter().any(|line| line.contains("limits.connections") && line.contains("LimitNOFILE"))
     };
     assert!(is_warned(10_000));
-    assert!(!is_warned(400));
+    assert!(!is_warned(300));
 }
 
 #[test]

@@ -247,10 +247,11 @@ impl Line {
                 Ok(Reading::Whole(mut request, length)) => {
                     request.connection = self.number;
                     wire.read += length;
-                    if wire.read < wire.bytes.len() {
-                        wire.fault = Some("bytes behind a request that was not answered".to_owned());
-                    }
+                    // What was answered at its head may be followed by the next.
                     if !std::mem::take(&mut self.is_answered) {
+                        if wire.read < wire.bytes.len() {
+                            wire.fault = Some("bytes behind a request that was not answered".to_owned());
+                        }
                         self.acts.extend(script(Seen::Whole(&request)));
                     }
                     record.requests.push(request);
