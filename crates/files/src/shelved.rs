@@ -1,7 +1,7 @@
 //! A file that was found, ready to be sent: its heads are written, and what is small is in memory.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
@@ -29,12 +29,9 @@ pub(crate) struct Shelved {
     /// What the file is in a coding that no sibling has, once somebody wanted it so; `None` where that is no shorter.
     made: Vec<OnceCell<Option<Variant>>>,
     manner: Manner,
-    /// Whether its last change was so long ago that another one would show by its time: a clock of files ticks every few milliseconds.
+    /// Whether a later change of any of its files would show.
     is_settled: bool,
 }
-
-/// How long ago a change has to be for that. Whole seconds are compared.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// Which representation a client gets.
 #[derive(Debug)]
@@ -151,9 +148,7 @@ impl Shelved {
         let mut offered: Vec<_> = variants.iter().filter_map(|variant| variant.coding).collect();
         offered.extend(to_make);
         let now = SystemTime::now();
-        let is_settled = variants
-            .iter()
-            .all(|variant| now.duration_since(variant.modified).is_ok_and(|age| age >= SETTLED));
+        let is_settled = variants.iter().all(|variant| variant.stamp.is_settled(now));
         Shelved { name, variants, offered, made, manner, is_settled }
     }
 

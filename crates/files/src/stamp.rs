@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
+/// How long ago a change has to be for that of [`Stamp::is_settled`]. Whole seconds are compared.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// One state of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -47,6 +50,14 @@ impl Stamp {
     /// The last change of its content, as exactly as the kernel knows it.
     pub(crate) fn modified_exactly(&self) -> (i64, i64) {
         self.modified
+    }
+
+    /// Whether the last change of anything about it was so long before `now` that another one would show by its time: that clock, the
+    /// kernel's own, which nobody sets for a file, ticks every few milliseconds.
+    pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
+        let age = now.duration_since(UNIX_EPOCH + Duration::from_secs(seconds));
+        age.is_ok_and(|age| age >= SETTLED)
     }
 
     /// The last change, in whole seconds as `Last-Modified` has it.

@@ -8,6 +8,7 @@ use super::*;
 use crate::answer::{Body, Part};
 use crate::handed::{Kept, NotHanded};
 use crate::shelved::IN_MEMORY;
+use crate::stamp::Stamp;
 
 const MOST: usize = 1 << 20;
 
@@ -443,6 +444,19 @@ async fn sees_a_change_within_the_tick_of_the_clock_of_files() {
     for text in ["first", "other", "third", "forth"] {
         fs::write(root.path().join("a.txt"), text).unwrap();
         assert_eq!(bytes(&answered(&shelf, &files, &asked("/a.txt")).await), text.as_bytes());
+    }
+}
+
+/// A file from a machine whose clock is ahead, or one that is dated by hand, is read once like others: the kernel dates its change.
+#[test]
+fn settles_by_the_kernels_clock_and_not_by_what_a_file_is_dated() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let now = std::time::SystemTime::now();
+    for dated in [now + Duration::from_secs(86_400), now - Duration::from_secs(86_400)] {
+        file.as_file().set_modified(dated).unwrap();
+        let stamp = Stamp::of(&rustix::fs::fstat(&file).unwrap());
+        assert!(!stamp.is_settled(std::time::SystemTime::now()), "it was changed just now");
+        assert!(stamp.is_settled(now + Duration::from_secs(5)));
     }
 }
 
