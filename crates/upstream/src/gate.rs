@@ -321,6 +321,7 @@ impl Gate {
     }
 
     /// Whether others go first.
+    #[cfg(test)]
     pub(crate) fn is_aside(&self) -> bool {
         self.word.load(Ordering::Relaxed) & ASIDE != 0
     }

@@ -54,4 +54,4 @@ pub use send::{Outgoing, Rest, Trace};
 pub use spool::{Moved, PIECE, Spool, SpoolError, Store};
 pub use state::{State, Why};
 pub use stream::{DetachedStream, Stream};
-pub use upstream::{Counts, MemberReport, Order, Status, Upstream};
+pub use upstream::{Counts, Order, Status, Upstream};

@@ -296,23 +296,6 @@ impl Upstream {
             held: self.common.tally.held(),
         }
     }
-
-    /// Each of its members, for a status page.
-    pub fn member_reports(&self) -> Vec<MemberReport> {
-        let mut reports = Vec::new();
-        self.each(|member| {
-            let status = *member.status.borrow();
-            reports.push(MemberReport {
-                address: member.address.to_string(),
-                status,
-                is_aside: member.gate.is_aside(),
-                in_flight: member.gate.in_flight(),
-                cap: member.gate.cap(),
-                answered: member.signals.answers(),
-            });
-        });
-        reports
-    }
 }
 
 /// The servers whose addresses are written.
@@ -350,21 +333,4 @@ pub struct Counts {
     pub failed: u64,
     /// Requests since the start that waited for the application to come back.
     pub held: u64,
-}
-
-/// One member of an upstream, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberReport {
-    /// Where it listens.
-    pub address: String,
-    /// What is known of it.
-    pub status: Status,
-    /// Whether others go first: it is ill, or a backup that is not needed.
-    pub is_aside: bool,
-    /// Requests in flight.
-    pub in_flight: u32,
-    /// Most requests in flight.
-    pub cap: u32,
-    /// Answers since it joined.
-    pub answered: u64,
 }
