@@ -16,6 +16,7 @@ use tokio::runtime::LocalRuntime;
 use vestibule_config::{Config, Origins};
 use vestibule_process::raise_open_files;
 use vestibule_process::{Ending, Reaper};
+use vestibule_proxy::LogFile;
 use vestibule_server::{Bound, Cut};
 use vestibule_upstream::Upstream;
 
@@ -240,14 +241,7 @@ async fn until_ended(
     loop {
         let file = site.file();
         let asked = tokio::select! {
-            name = signals.end(site.log.as_ref(), &site.security) => {
-                tracing::info!(signal = name, "draining");
-                break;
-            }
-            () = quit.asked() => {
-                tracing::info!("draining, as `vestibule app quit` wants it");
-                break;
-            }
+            () = told_to_end(signals, quit, (site.log.as_ref(), &site.security)) => break,
             failed = site.server.ended() => {
                 failed.context("a worker failed")?;
                 anyhow::bail!("the workers ended by themselves");
@@ -261,14 +255,7 @@ async fn until_ended(
         files.begin();
         let prepared = tokio::select! {
             // Who waits for it is told that there is no time for it any more.
-            name = signals.end(site.log.as_ref(), &site.security) => {
-                tracing::info!(signal = name, "draining");
-                break;
-            }
-            () = quit.asked() => {
-                tracing::info!("draining, as `vestibule app quit` wants it");
-                break;
-            }
+            () = told_to_end(signals, quit, (site.log.as_ref(), &site.security)) => break,
             prepared = site.prepare() => prepared,
         };
         let mut tried = Origins::default();
@@ -293,6 +280,14 @@ async fn until_ended(
     };
     site.server.cut();
     Ok(ended(site.server.ended().await.context("a worker failed")?, why))
+}
+
+/// Waits until somebody wants it to end, and says who.
+async fn told_to_end(signals: &mut Signals, quit: &Quit, (log, security): (Option<&LogFile>, &Security)) {
+    tokio::select! {
+        name = signals.end(log, security) => tracing::info!(signal = name, "draining"),
+        () = quit.asked() => tracing::info!("draining, as `vestibule app quit` wants it"),
+    }
 }
 
 fn reloaded(reloaded: Reloaded) -> Reloaded {
